@@ -91,7 +91,7 @@ def own_log() -> Iterator[None]:
     No test's log goes on to where an earlier one's went, which may be closed by now; what is said once, is anew, and
     an earlier test's secrets mask no word of this one.
     """
-    system_settings._reported.clear()
+    system_settings._report.cache_clear()
     forget_secrets()
     yield
     configure_logs()

@@ -257,7 +257,10 @@ def test_what_a_slice_hands_in_knows_its_nouns_only() -> None:
     nouns = tuple((name, f"{room}.model") for name in (*SLICES, "hosts") for room in ("watch", "upkeep"))
 
     assert wrong((*SLICES, "hosts"), ("watch", "upkeep"), but=nouns) == []
-    assert wrong(("watch.model", "upkeep.model"), others("causes", "db", "errors", "jobs", "runner", "watch")) == []
+    assert (
+        wrong(("watch.model", "upkeep.model"), others("causes", "db", "errors", "jobs", "logs", "runner", "watch"))
+        == []
+    )
 
 
 def test_watching_starts_nothing() -> None:
@@ -288,6 +291,7 @@ def test_small_files_lean_on_nothing() -> None:
         "proxies",
         "schema_name",
         "settings",
+        "whole_file",
     )
 
     assert wrong(small, others(*small)) == []

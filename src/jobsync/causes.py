@@ -14,20 +14,12 @@ Kind = StrEnum(
 
 
 class Cause(StrEnum):
-    """
-    Why something needs a person; with kind and subject the identity of an alert.
-
-    Args:
-        kind: the question of health that finds it, or what a host meets by itself.
-        meaning: one sentence.
-        remedy: what to type or do. Words in capitals (ID, RUN, UNIT, KEY, JOB, SETTING, ROOT) stand for the subject.
-        lasts: no retry mends it, so it is told when it is first seen; the others after so many failures in a row.
-    """
+    """Why something needs a person; with kind and subject the identity of an alert."""
 
     kind: Kind
     meaning: str
-    remedy: str
-    lasts: bool
+    remedy: str  # what to type or do; words in capitals stand for the subject
+    lasts: bool  # no retry mends it: told when it is first seen, not after failures in a row
 
     def __new__(cls, card: str) -> Cause:
         """Read a card: the code with kind and whether it lasts, a line with the meaning, then the remedy."""

@@ -111,8 +111,7 @@ def next_slot(cron: str, timezone: str, after: datetime) -> datetime:
     """
     Return the first slot later than `after`, in UTC.
 
-    A slot in an hour that the clock skips comes right after the gap, one in an hour that comes twice comes once
-    (the rules of Debian's cron).
+    As with Debian's cron, a slot in an hour that the clock skips comes after the gap, and in one that comes twice once.
 
     >>> next_slot("30 2 * * *", "Australia/Sydney", datetime(2026, 7, 1, tzinfo=UTC)).isoformat()
     '2026-07-01T16:30:00+00:00'

@@ -22,22 +22,15 @@ from jobsync.runner.run import JobWork
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """
-    One document as a job finds it.
-
-    Args:
-        status: as in `invoices.status`.
-        deleted: the row stays, nothing is done about it any more.
-        too_far_ahead: it is due because its next time was set by a clock that was wrong.
-    """
+    """One document as a job finds it."""
 
     id: int
     tenant_id: int
     tenant_ruc: str
     access_key: str
     status: str
-    deleted: bool = False
-    too_far_ahead: bool = False
+    deleted: bool = False  # the row stays, nothing is done about it any more
+    too_far_ahead: bool = False  # it is due because its next time was set by a clock that was wrong
 
     def item(self, *, named: bool) -> Item:
         """Return it as an item of a run; `named`: it was asked for by its key."""
@@ -54,15 +47,13 @@ class DocumentQueue(Generic[D]):
     Where the documents of a job wait.
 
     Args:
-        row: what one of them becomes: a field for each column that it needs.
-        view: source of what is due, with `due_since`; `whole`: of all documents. Either lacks what has a default.
         turn: window that tells whom a due document waits behind. Those with the fewest attempts are to come first, so
             that a document that kills the process cannot stand in the way of the others.
     """
 
-    row: type[D]
-    view: str
-    whole: str
+    row: type[D]  # what one of them becomes: a field for each column that it needs
+    view: str  # source of what is due, with `due_since`; it may lack what has a default, as `whole` may
+    whole: str  # source of all documents
     turn: str
 
     @property
@@ -109,44 +100,29 @@ class DocumentQueue(Generic[D]):
     def _read(self, connection: Connection[Any], statement: str, values: dict[str, Any]) -> list[D]:
         with connection.cursor(row_factory=dict_row) as cursor:
             rows = cursor.execute(statement.encode(), values).fetchall()
-        names = [known.name for known in fields(self.row)]
-        return [self.row(**{name: row[name] for name in names if name in row}) for row in rows]
+        names = {known.name for known in fields(self.row)}
+        return [self.row(**{name: row[name] for name in names & row.keys()}) for row in rows]
 
 
 @dataclass(frozen=True)
 class ChosenDocuments(Generic[D]):
-    """
-    What a run works on.
-
-    Args:
-        left_out: the results of documents that were asked for by name and are not worked on.
-        total: how many are due; more than there are `documents` if the run takes only some.
-        later: numbers of documents that the run takes after `documents`, if their time has still come then.
-    """
+    """What a run works on."""
 
     documents: Sequence[D]
-    left_out: Sequence[ItemResult]
-    total: int
-    later: Sequence[int] = ()
+    left_out: Sequence[ItemResult]  # of documents that were asked for by name and are not worked on
+    total: int  # how many are due; more than there are `documents` if the run takes only some
+    later: Sequence[int] = ()  # numbers of what the run takes after `documents`, if their time has still come then
 
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentWork(JobWork, Generic[D]):
-    """
-    The work of one run over documents.
-
-    Args:
-        access_keys: worked on now, due or not; empty means what is due.
-        tenants: RUCs; only theirs; empty means all.
-        limit: documents worked on at most; None means no limit of its own.
-        every: all that are due by now, however many; otherwise as many as are read at once.
-    """
+    """The work of one run over documents."""
 
     settings: SystemSettings
-    access_keys: tuple[str, ...] = ()
-    tenants: tuple[str, ...] = ()
-    limit: int | None = None
-    every: bool = False
+    access_keys: tuple[str, ...] = ()  # worked on now, due or not; empty means what is due
+    tenants: tuple[str, ...] = ()  # RUCs; only theirs; empty means all
+    limit: int | None = None  # documents worked on at most; None means no limit of its own
+    every: bool = False  # all that are due by now, however many; otherwise as many as are read at once
 
     most: ClassVar[int]  # documents read at once; a tick leaves what is beyond to the next, a run by hand goes on
 

@@ -17,11 +17,10 @@ class ExitCode(IntEnum):
     The numbers above 64 are those of BSD's sysexits.h, 130 is what shells say of SIGINT.
     """
 
-    short: str
-    meaning: str
+    short: str  # for an alert
+    meaning: str  # for the tables
 
     def __new__(cls, number: int, short: str = "", meaning: str = "") -> ExitCode:
-        """Return the number with its meaning: in a few words for an alert, in a sentence for the tables."""
         code = int.__new__(cls, number)
         code._value_, code.short, code.meaning = number, short, meaning
         return code
@@ -59,9 +58,8 @@ class ExitCode(IntEnum):
 
 class JobsyncError(Exception):
     """
-    A failure that was foreseen: its text is one sentence for the operator, never a traceback.
-
-    Anything else that reaches the top of the program is a bug and keeps its traceback.
+    A failure that was foreseen: its text is one sentence for the operator. Anything else that reaches the top of the
+    program is a bug and keeps its traceback.
     """
 
     exit_code: ExitCode = ExitCode.FAILED
@@ -79,18 +77,13 @@ class UsageProblem(JobsyncError):
 
 
 class ConfigurationProblem(JobsyncError):
-    """
-    Environment, configuration file, schema or server set-up is not usable.
-
-    Args:
-        problems: each thing that is wrong, where the text has several.
-    """
+    """Environment, configuration file, schema or server set-up is not usable."""
 
     exit_code = ExitCode.CONFIGURATION
 
     def __init__(self, text: str = "", *, problems: Sequence[str] = (), cause: Cause | None = None) -> None:
         super().__init__(text, cause=cause)
-        self.problems = tuple(problems)
+        self.problems = tuple(problems)  # each thing that is wrong
 
 
 class Unavailable(JobsyncError):

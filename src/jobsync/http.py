@@ -121,12 +121,7 @@ class HttpClient:
             return HttpAnswer(response.status_code, response.headers, b"" if status_only else self._read(response))
 
     def look(self, url: str, *, deadline_s: float) -> Mapping[str, Any] | None:
-        """
-        See whether a host answers, in whatever way; returns its certificate as `getpeercert` does, None without TLS.
-
-        Raises:
-            NoAnswer: nothing came within `deadline_s`.
-        """
+        """See whether a host answers at all; returns its certificate as `getpeercert` does, None without TLS."""
         with _exchange(self._client, "HEAD", url, _Call(deadline_s)) as response:
             stream = response.extensions.get("network_stream")
             secured = stream.get_extra_info("ssl_object") if stream is not None else None
@@ -413,11 +408,7 @@ def _shut(line: socket.socket) -> None:
 
 @cache
 def tls_context() -> ssl.SSLContext:
-    """
-    Return the process's one verifying context: making one costs more than most requests.
-
-    The system's hashed CA folder is read on demand, 100 times faster than a bundle.
-    """
+    """Return the process's one verifying context; the system's hashed CA folder is 100 times faster than a bundle."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(["http/1.1"])
     paths = ssl.get_default_verify_paths()

@@ -62,10 +62,9 @@ def is_journal(environ: Mapping[str, str]) -> bool:
 
 def send(fields: Iterable[tuple[str, str]]) -> None:
     """
-    Send one entry. What does not fit into a datagram goes as a sealed file in memory, beside an empty datagram.
+    Send one entry; raises OSError if journald does not listen.
 
-    Raises:
-        OSError: journald does not listen.
+    What does not fit into a datagram goes as a sealed file in memory, beside an empty datagram.
     """
     data = b"".join(_encode(name, text) for name, text in fields)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:

@@ -1,8 +1,4 @@
-"""
-libpq through ctypes: for the idle tick, which is too short to import the driver, and for what the driver does not tell.
-
-Nothing heavy is imported here at the top.
-"""
+"""libpq through ctypes: for the idle tick, which imports no driver, and for what the driver does not tell."""
 
 from __future__ import annotations
 
@@ -22,15 +18,11 @@ _SQLSTATE_ONLY = 3  # PQERRORS_SQLSTATE: an error is its severity and its code, 
 
 
 class Refusal:
-    """
-    Why a server did not let us in.
-
-    `code` is the SQLSTATE of its answer, None if it gave none (no server, silence, a fault of TLS); `needs_password`
-    says that it asks for one and none was given.
-    """
+    """Why a server did not let us in."""
 
     def __init__(self, code: str | None, *, needs_password: bool = False) -> None:
-        self.code, self.needs_password = code, needs_password
+        self.code = code  # SQLSTATE of its answer, None if it gave none
+        self.needs_password = needs_password  # it asks for one, and none was given
 
 
 def find() -> str | None:
@@ -88,12 +80,9 @@ def ask_row(url: str, question: str, *, parameters: dict[str, str], within_s: fl
 
 def ask_why(conninfo: str, *, within_s: float) -> Refusal | None:
     """
-    Try once more to log in, and return why the server refuses by its code; None if it lets us in now.
+    Try once more to log in to one host, and return why it refuses by its code; None if it lets us in now.
 
     The driver shows a refused login in the server's words alone, in whatever language it speaks.
-
-    Args:
-        conninfo: libpq's parameters of one host.
     """
     try:
         pq = _load()

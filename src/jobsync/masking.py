@@ -52,11 +52,9 @@ def register_secret(text: str, *, whole: bool = False) -> None:
     From now on `mask_secrets` masks `text`: in any case, escaped for a URL, HTML or JSON, as hex or base64 (also within
     a longer one), and across line breaks.
 
-    Of more than 12 characters the first 12 are masked too, since who quotes a part quotes the beginning. Of 3 to 5 it
-    is masked only as a word of its own, or it would mask parts of ordinary words; of fewer never.
-
-    Args:
-        whole: its beginning is no secret; a URL's never is.
+    Of more than 12 characters the first 12 are masked too, since who quotes a part quotes the beginning, unless that is
+    no secret (`whole`); a URL's never is. Of 3 to 5 it is masked only as a word of its own, or it would mask parts of
+    ordinary words; of fewer never.
     """
     global _word_lengths
     plain = _squeezed(text)

@@ -35,9 +35,7 @@ def parse_when(words: str, *, now: datetime, zone: str = "UTC", past: bool) -> d
     """
     Return an instant that a person typed: ISO 8601, a date, or a span before or after now; None if it is none.
 
-    Args:
-        zone: what the words mean where they name no offset.
-        past: a span counts back from now, else forth.
+    `zone` is what the words mean where they name no offset; a span counts back from now if `past`, else forth.
     """
     if (length := parse_span(words)) is not None:
         return now - length if past else now + length
@@ -68,11 +66,10 @@ def span(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds % 1 else f"{seconds:.0f} s"
     whole = int(seconds)
-    for large, name, small, rest in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= large:
-            more = whole % large // small
-            return f"{whole // large} {name} {more} {rest}" if more else f"{whole // large} {name}"
-    raise AssertionError(seconds)
+    units = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
+    large, name, small, rest = next(each for each in units if whole >= each[0])
+    more = whole % large // small
+    return f"{whole // large} {name}{f' {more} {rest}' if more else ''}"
 
 
 def ago(now: datetime, then: datetime | None) -> str:

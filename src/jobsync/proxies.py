@@ -14,9 +14,7 @@ _SCHEMES = ("http", "https", "all")
 
 def read_proxies(environ: Mapping[str, str], named: str | None) -> dict[str, str | None]:
     """
-    Return the rules of where requests leave, by pattern of URLs as `httpx.Client(mounts=…)` takes them.
-
-    A proxy's URL, or None for a direct connection; no rule at all means direct connections only.
+    Return a proxy's URL, or None for a direct connection, by pattern of URLs as `httpx.Client(mounts=…)` takes them.
 
     Args:
         named: JOBSYNC_PROXY, which replaces the environment's proxies; NO_PROXY exempts from it too.
@@ -44,7 +42,6 @@ def read_proxies(environ: Mapping[str, str], named: str | None) -> dict[str, str
 
 
 def _pattern(host: str) -> str:
-    """Return the pattern of one name in NO_PROXY: an address is itself, a name stands for those below it too."""
     import ipaddress
 
     if "://" in host:
@@ -58,7 +55,7 @@ def _pattern(host: str) -> str:
 
 def as_environment(rules: Mapping[str, str | None]) -> dict[str, str]:
     """
-    Return the variables of the environment that say what rules of `read_proxies` say.
+    Return the variables that say what rules of `read_proxies` say.
 
     >>> as_environment({"all://": "http://p:3128", "all://*example.com": None})
     {'http_proxy': 'http://p:3128', 'https_proxy': 'http://p:3128', 'no_proxy': 'example.com'}

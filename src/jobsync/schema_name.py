@@ -17,19 +17,16 @@ def problem_of_schema(name: str) -> str | None:
     >>> [problem_of_schema(name) for name in ("jobsync", 'Our "Cars"', "pg_jobs", "$user")]
     [None, None, 'PostgreSQL keeps names that begin with pg_ for itself', 'means another schema for each role']
     """
-    if not name.strip():
-        return "empty"
-    if name != name.strip():
-        return "begins or ends with a blank"
-    if not name.isprintable():
-        return "holds a control character"
-    if len(name.encode(errors="replace")) > _LONGEST:
-        return f"longer than {_LONGEST} bytes"
-    if name.startswith("pg_"):
-        return "PostgreSQL keeps names that begin with pg_ for itself"
-    if name == "information_schema":
-        return "PostgreSQL's own schema"
-    return "means another schema for each role" if name == "$user" else None
+    problems = {
+        "empty": not name.strip(),
+        "begins or ends with a blank": name != name.strip(),
+        "holds a control character": not name.isprintable(),
+        f"longer than {_LONGEST} bytes": len(name.encode(errors="replace")) > _LONGEST,
+        "PostgreSQL keeps names that begin with pg_ for itself": name.startswith("pg_"),
+        "PostgreSQL's own schema": name == "information_schema",
+        "means another schema for each role": name == "$user",
+    }
+    return next((words for words, is_so in problems.items() if is_so), None)
 
 
 def quoted(name: str) -> str:

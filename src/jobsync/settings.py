@@ -118,12 +118,10 @@ def _read(by: Callable[[str], Any], default: Any = None, *, secret: bool = False
 @dataclass(frozen=True, repr=False)
 class Settings:
     """
-    What the outside told this process.
+    What the outside told this process; `repr` shows no field, as many may hold a secret.
 
     `database_url` is a libpq URL, or None for the embedded server, whose data folder is then `embedded_folder`
-    (None: the user's data folder); `database_is_default` says that neither is set. Keys are 32 bytes. `proxies`
-    are the rules of where requests leave (jobsync.proxies), from JOBSYNC_PROXY or else from the environment. `repr`
-    shows no field, as many may hold a secret.
+    (None: the user's data folder); `database_is_default` says that neither is set. `proxies`: see jobsync.proxies.
     """
 
     database_url: str | None = _read(_database)
@@ -168,11 +166,10 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     Read every setting: environment first, then `$CREDENTIALS_DIRECTORY/<lower-case name>`, then the configuration file.
 
     Without that variable the folder is /etc/jobsync/credentials, as far as this user may read it. The file is
-    `$JOBSYNC_CONFIG` or /etc/jobsync/config.toml; its keys are the lower-case names, with or without the `jobsync_`
-    prefix.
+    `$JOBSYNC_CONFIG` or /etc/jobsync/config.toml; its keys are the lower-case names, with `jobsync_` or without.
 
     Raises:
-        ConfigurationProblem: one message that names everything that is wrong, a line each.
+        ConfigurationProblem: everything that is wrong, in one message.
     """
     problems: list[str] = []
     settings = _parse(read_texts(environ, problems), problems, environ)
@@ -182,11 +179,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def load_alert_settings(environ: Mapping[str, str]) -> tuple[Settings, tuple[str, ...]]:
-    """
-    Read only what an alert needs to get out; whatever else is wrong may be the very thing to be told.
-
-    Returns the settings, and what is wrong with them: somebody may not be told.
-    """
+    """Read only what an alert needs, with what is wrong there; all else that is wrong may be the thing to be told."""
     collected: list[str] = []
     raw = {name: text for name, text in read_texts(environ, collected).items() if name in _ALERT_NAMES}
     others = tuple(f"{name}:" for name in NAMES if name not in _ALERT_NAMES)
@@ -215,11 +208,7 @@ def _parse(raw: _Texts, problems: list[str], environ: Mapping[str, str]) -> Sett
 
 
 def read_texts(environ: Mapping[str, str], problems: list[str]) -> _Texts:
-    """
-    Return each setting's text by name, with the file it stands in, None for the environment.
-
-    An empty text counts as unset. What cannot be read is added to `problems`.
-    """
+    """Return each setting that is not empty, by name; what cannot be read is added to `problems`."""
     path = Path(environ.get("JOBSYNC_CONFIG") or CONFIG_FILE)
     found: _Texts = {name: (text, path) for name, text in _from_file(environ, problems)}
     folder = environ.get("CREDENTIALS_DIRECTORY")
@@ -296,7 +285,6 @@ class Rights:
     mode: int
 
     def __str__(self) -> str:
-        """Return them as they are said."""
         return f"{self.owner}:{self.group}, mode {self.mode:04o}"
 
     @property

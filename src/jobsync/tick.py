@@ -1,8 +1,7 @@
 """
 The idle tick: asks the database through libpq alone whether anything is due, without importing anything heavy.
 
-It can only save time. Whatever is odd (another spelling of the command, no plain URL, no libpq, no connection, an
-unexpected answer) is left to the ordinary way, which asks the same function again.
+Whatever is odd (no plain URL, no libpq, no connection) is left to the ordinary way, which asks the same again.
 """
 
 import os
@@ -47,7 +46,10 @@ def nothing_is_due(arguments: list[str]) -> bool:
         # one transaction; the ordinary way says who keeps it waiting
         settings = f"{use_schema(schema)}; SET LOCAL lock_timeout = '5s'; "
         question = _OF_ONE.format(number=number) if number else _QUESTION.format(job=job.name)
-        answer = libpq.ask_row(url, settings + question, parameters=_parameters(url), within_s=_ANSWER_WITHIN_S)
+        parameters = {"tcp_user_timeout": "15000", "application_name": "jobsync:tick"}
+        if any(sign in url for sign in _SEVERAL_HOSTS):
+            parameters["target_session_attrs"] = "read-write"
+        answer = libpq.ask_row(url, settings + question, parameters=parameters, within_s=_ANSWER_WITHIN_S)
         return answer == (b"f", SCHEMA.encode())
     except (OSError, AttributeError, ValueError):
         return False
@@ -88,12 +90,3 @@ def _schema() -> str | None:
     folder = os.environ.get("CREDENTIALS_DIRECTORY") or "/etc/jobsync/credentials"
     elsewhere = (os.environ.get("JOBSYNC_CONFIG") or "/etc/jobsync/config.toml", f"{folder}/jobsync_database_schema")
     return None if any(map(os.path.exists, elsewhere)) else "public"
-
-
-def _parameters(url: str) -> dict[str, str]:
-    several = any(sign in url for sign in _SEVERAL_HOSTS)
-    return {
-        "tcp_user_timeout": "15000",
-        "application_name": "jobsync:tick",
-        **({"target_session_attrs": "read-write"} if several else {}),
-    }

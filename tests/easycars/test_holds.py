@@ -218,16 +218,20 @@ def test_a_small_lot_may_sell_out_but_not_lose_all_else(
         ((20, 25), True),
         ((2_000_000, 2_500_000), True),
         ((199.99, 249.99), True),
+        ((2000, 250), True),
+        ((2000, 250_000), True),
+        ((2000, 0), True),
+        ((None, 25), True),
         ((5, 5), False),
-        ((2000, 250), False),
-        ((2000, 250_000), False),
-        ((2000, 0), False),
+        ((None, 5), True),
+        ((1999, 999_999), False),
+        ((None, 25_001), False),
     ],
 )
-def test_a_small_lots_prices_are_lost_if_the_decimal_point_moved_in_all_alike(
-    prices: tuple[float, float], held: bool
+def test_a_small_lots_prices_are_lost_if_one_is_gone_or_its_decimal_point_moved(
+    prices: tuple[float | None, float], held: bool
 ) -> None:
-    """Cents for dollars are a fault of the feed; a handful of prices that each move otherwise may be new ones."""
+    """All of them must be lost; a handful that each move by much otherwise may be a handful of new prices."""
     dealer = dealer_with([*lot(1, 1, Price=20_000), *lot(2, 2, Price=25_000)])
     plan = dealer.night([*lot(1, 1, Price=prices[0]), *lot(2, 2, Price=prices[1])])
 

@@ -189,13 +189,10 @@ def test_days_before_the_first_run_are_not_drawn(database: Database, connection:
     with database.engine().connect() as opened:
         history = read_history(opened, look(opened, now=NOW, window=timedelta(days=30)))
 
-    assert ["17 Nov", "18 Nov", "19 Nov", "20 Nov"] == list(history.by_day.labels) == history.days.labels
-    assert (49, "Wed 03:00", "Fri 03:00") == (
-        len(history.by_hour.labels),
-        history.by_hour.labels[0],
-        history.by_hour.labels[-1],
-    )
-    assert 2 == sum(1 for key in history.by_hour.runs if key[0] == "stock-sync")
+    by_day, by_hour, *_ = history.charts["stock-sync"]
+    assert ["17 Nov", "18 Nov", "19 Nov", "20 Nov"] == list(by_day.labels) == history.days.labels
+    assert (49, "Wed 03:00", "Fri 03:00") == (len(by_hour.labels), by_hour.labels[0], by_hour.labels[-1])
+    assert 2 == sum(1 for hour in zip(*(bar.values for bar in by_hour.series), strict=True) if any(hour))
 
 
 def test_held_and_partial_runs_are_not_green(database: Database, connection: Connection) -> None:

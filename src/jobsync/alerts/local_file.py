@@ -8,6 +8,7 @@ import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -18,6 +19,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 
 from jobsync.alerts.model import as_json
 from jobsync.logs import get_logger, visible
+from jobsync.whole_file import write_new
 
 _WAIT_S = 15.0  # it is held while it is read and written, and while the database is asked what it knows
 _MOST_BYTES = 8 << 20
@@ -49,22 +51,16 @@ def state_folders(environ: Mapping[str, str]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
+@dataclass(frozen=True)
 class LocalFile:
-    """
-    The file `alerts.json` of one folder, while its lock is held.
+    """The file `alerts.json` of one folder, while its lock is held."""
 
-    Args:
-        folder: where it is written; None if nowhere.
-        others: where it may have been written before, when this folder could not be, or when that one still could.
-    """
-
-    def __init__(self, folder: Path | None, others: Sequence[Path] = ()) -> None:
-        self.folder = folder
-        self._others = others
+    folder: Path | None  # where it is written; None if nowhere
+    others: Sequence[Path]  # where it may have been written when this folder could not be, or when that one still could
 
     def read(self) -> dict[str, Any]:
         """Return what was noted last; an unreadable file is put aside and counts as empty."""
-        places = [*([self.folder] if self.folder else []), *self._others]
+        places = filter(None, (self.folder, *self.others))
         return max(map(_read, places), key=_written_at, default={})
 
     def write(self, noted: Mapping[str, Any]) -> None:
@@ -72,14 +68,9 @@ class LocalFile:
         if self.folder is None:
             return
         path = self.folder / "alerts.json"
-        draft = self.folder / "alerts.json.new"
+        text = msgspec.json.format(as_json({**noted, "written_at": time.time()}), indent=1)
         try:
-            draft.unlink(missing_ok=True)  # half of one, or something that is no file
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(msgspec.json.format(as_json({**noted, "written_at": time.time()}), indent=1))
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
+            write_new(self.folder / "alerts.json.new", text, most=0o600, place=path)
         except OSError as error:
             get_logger().warning("alert.file_not_written", path=str(path), error=str(error))
 

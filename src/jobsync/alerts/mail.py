@@ -52,10 +52,8 @@ class Mail:
         """
         Hand the message to the server; returns the addresses that it refused, masked, while others have the mail.
 
-        A server that is away or busy is tried again in the same deadline.
-
-        Raises:
-            NotSent: it was not taken, or perhaps it was; a second try has the same Message-ID.
+        A server that is away or busy is tried again in the same deadline. Raises NotSent where the mail was not taken,
+        or perhaps was: a second try has the same Message-ID.
         """
         ends_at = time.monotonic() + self.deadline_s
         retrying = Retrying(
@@ -66,7 +64,8 @@ class Mail:
         )
         refused = retrying(lambda: self._hand_over(message, ends_at - time.monotonic()))
         return tuple(
-            f"mail: {self.host} refuses {_masked_address(address)} of JOBSYNC_ALERT_TO: {_answer(*answer)}"
+            f"mail: {self.host} refuses {address[:1]}•••@{visible(address.rpartition('@')[2], most=100)}"
+            f" of JOBSYNC_ALERT_TO: {_answer(*answer)}"
             for address, answer in refused.items()
         )
 
@@ -160,13 +159,12 @@ class Mail:
 
 @dataclass
 class _Talk:
-    """One conversation with a mail server: `sending` says that the message is being handed over."""
+    """One conversation with a mail server."""
 
     server: smtplib.SMTP | None = None
-    sending: bool = False
+    sending: bool = False  # the message is being handed over
 
     def hang_up(self) -> None:
-        """End it now, from another thread."""
         if self.server is not None:
             self.server.close()
 
@@ -176,26 +174,13 @@ def _answer(code: int, words: bytes | str) -> str:
     return visible(f"{code} {text}", most=200)
 
 
-def _masked_address(address: str) -> str:
-    """
-    Return enough of an address for whoever wrote it.
-
-    >>> _masked_address("oncall@example.org")
-    'o•••@example.org'
-    """
-    name, _, domain = address.rpartition("@")
-    return f"{name[:1]}•••@{visible(domain, most=100)}"
-
-
 def parse_mail(url: str | None, to: str | None) -> Mail:
     """
-    Return the mail channel of JOBSYNC_SMTP_URL and JOBSYNC_ALERT_TO.
+    Return the mail channel of JOBSYNC_SMTP_URL and JOBSYNC_ALERT_TO (addresses, commas between).
 
-    `smtp[s]://[user:password@]host[:port][?starttls=auto|always|never][&from=address]`; addresses are separated by
-    commas.
+    `smtp[s]://[user:password@]host[:port][?starttls=auto|always|never][&from=address]`
 
-    Raises:
-        ConfigurationProblem: naming what is wrong, without the password.
+    Raises ConfigurationProblem, which names all that is wrong, without the password.
     """
     if not url or not to:
         missing = "JOBSYNC_ALERT_TO" if url else "JOBSYNC_SMTP_URL"

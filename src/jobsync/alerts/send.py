@@ -79,8 +79,7 @@ def services_of(urls: str, proxies: Mapping[str, str | None]) -> list[AppriseSer
     """
     Return the channels of JOBSYNC_ALERT_URLS, which Apprise reads: blanks or commas between.
 
-    Raises:
-        ConfigurationProblem: Apprise is not installed, or cannot use one of them; none is shown.
+    Raises ConfigurationProblem where Apprise is not installed, or cannot use one of them; none is shown.
     """
     try:
         from apprise import Apprise, URLBase

@@ -17,7 +17,7 @@ from jobsync.logs import visible
 from jobsync.watch.model import About, Problem, Snapshot, Watched
 
 _OF_HOST = (Kind.CONFIGURATION, Kind.DATABASE)
-_QUIET = timedelta(minutes=10)  # without a new failure while ticks go on: a unit that never had a run is well again
+_QUIET = timedelta(minutes=10)  # without a failure while ticks go on: a unit that had no run is well
 _FORGOTTEN = timedelta(days=7)  # a host's alert was not seen for so long
 _RESULTS = {
     "watchdog": Cause.UNIT_WATCHDOG,

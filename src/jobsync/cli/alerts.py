@@ -105,7 +105,7 @@ def silence_(
             f"nothing of {_named(kind, subject)} is open, so nothing was silenced; what comes too: --all-causes;"
             " what is open: jobsync alerts list"
         )
-    return said(document, sentence + _where(database, memory.folder))
+    return said(document, sentence + _where(database, memory.file.folder))
 
 
 @command("alerts unsilence queue", of=app)
@@ -121,7 +121,7 @@ def unsilence(
             memory.write(book)
     done = "no longer silenced" if lifted else "nothing was silenced"
     document = {"kind": kind, "subject": subject, "lifted": lifted}
-    return said(document, f"{_named(kind, subject)}: {done}{_where(database, memory.folder)}")
+    return said(document, f"{_named(kind, subject)}: {done}{_where(database, memory.file.folder)}")
 
 
 def _wanted(kind: Kind | None, subject: str | None, of: str | None) -> str | None:

@@ -18,6 +18,7 @@ from uuid import UUID
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import close_quietly, visible
 from jobsync.phrases import pause_end
+from jobsync.whole_file import write_new
 
 # the keys of rows, or headings with their keys
 Columns = Sequence[str] | Mapping[str, str]
@@ -84,19 +85,7 @@ def replace_file(target: Path, data: bytes, *, mode: int | None = None, most: in
     draft = target.with_name(f".jobsync.{os.getpid()}.new")  # the name itself may be as long as names can be
     with suppress(OSError):
         most &= target.stat().st_mode
-    try:
-        draft.unlink(missing_ok=True)
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, most | 0o200), "wb") as file:  # noqa: PTH123
-            if mode is not None:
-                os.fchmod(file.fileno(), mode)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(target)
-    except BaseException:
-        with suppress(OSError):
-            draft.unlink()
-        raise
+    write_new(draft, data, most=most | 0o200, mode=mode, place=target)
 
 
 def write_file(path: Path, data: bytes, *, mode: int | None = None, most: int = 0o644) -> None:

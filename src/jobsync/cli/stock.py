@@ -74,7 +74,7 @@ def lock(
 ) -> Answer:
     """Keep fields of a vehicle as they are, whatever the feed says; without a field, show which are kept."""
     if fields:
-        locked = registry.lock_fields(connection, dealership_id, stock_number, _names(fields))
+        locked = registry.change_locks(connection, dealership_id, stock_number, _names(fields), lock=True)
     else:
         locked = registry.read_locks(connection, dealership_id, stock_number)
     return _locks(dealership_id, stock_number, locked)
@@ -88,7 +88,7 @@ def unlock(
     fields: Annotated[list[str], argument("FIELD...", "E.g. price description.")],
 ) -> Answer:
     """Give fields back to the feed; the next sync brings its values."""
-    locked = registry.unlock_fields(connection, dealership_id, stock_number, _names(fields))
+    locked = registry.change_locks(connection, dealership_id, stock_number, _names(fields), lock=False)
     return _locks(dealership_id, stock_number, locked)
 
 

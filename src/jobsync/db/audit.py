@@ -22,8 +22,7 @@ _NO_LOGIN = 2**32 - 1  # the kernel's value for a process without a login, such 
 def actor() -> str:
     """
     Return the person who types this: of sudo, else who logged in, else this process's user; by number without a name.
-
-    Whoever became the service's user through root is the person all the same; root is named where no other is known.
+    Root is named only where no other is known.
     """
     names = [name for name in (os.environ.get("SUDO_USER"), _login_name()) if name]
     try:

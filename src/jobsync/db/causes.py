@@ -50,14 +50,9 @@ class ReadOnly(ConfigurationProblem):
 
 
 class LoginRefused(ConfigurationProblem):
-    """
-    The server knows no such role, or not as this user of the host.
+    """The server knows no such role, or not as this user of the host."""
 
-    Args:
-        advice: what else is said of it, the same for each of this process; the command line knows who typed what.
-    """
-
-    advice = ""
+    advice = ""  # what the command line adds, which knows who typed it
 
     def __str__(self) -> str:
         return super().__str__() + self.advice
@@ -74,13 +69,7 @@ class PoolerRefusal(NoRoom):
 
 
 def meaning_of(code: str, text: str) -> JobsyncError:
-    """
-    Return what a refused login means.
-
-    Args:
-        code: SQLSTATE of the server's answer.
-        text: the server's words, in its language.
-    """
+    """Return what a refused login means, by the SQLSTATE of the server's answer; `text` is in its language."""
     meaning = _REFUSALS.get(code) or _REFUSALS.get(code[:2])
     if meaning is not None:
         return (LoginRefused if code.startswith("28") else ConfigurationProblem)(
@@ -101,7 +90,7 @@ def why_read_only(connection: Connection) -> JobsyncError | None:
     info = connection.info
     standby = info.parameter_status("in_hot_standby")
     read_only = info.parameter_status("default_transaction_read_only")
-    if standby is None or read_only is None:  # a pooler does not pass on what the server reported
+    if standby is None or read_only is None:  # a pooler passes on neither
         [(standby, read_only)] = connection.execute(
             "SELECT CASE WHEN pg_is_in_recovery() THEN 'on' ELSE 'off' END,"
             " current_setting('default_transaction_read_only')"

@@ -18,12 +18,7 @@ _ELSEWHERE = "elsewhere: JOBSYNC_DATABASE_URL=embedded:/path is another folder, 
 
 
 def default_folder(environ: Mapping[str, str]) -> Path:
-    """
-    Return the folder of the user's own private server.
-
-    Raises:
-        ConfigurationProblem: the user has no home folder.
-    """
+    """Return the folder of the user's own private server; raises ConfigurationProblem without a home folder."""
     data_home = Path(environ.get("XDG_DATA_HOME", ""))
     if data_home.is_absolute():
         return data_home / _NAME / "postgres"
@@ -54,12 +49,7 @@ def acquire(folder: Path, *, durable: bool = True) -> Lease:
 
 @contextlib.contextmanager
 def acquire_temporary(prefix: str) -> Iterator[tuple[Path, Lease]]:
-    """
-    Return a new folder and the use of a server in it; at the end the server goes first, since it writes until then.
-
-    Raises:
-        ConfigurationProblem, Unavailable: as `acquire`.
-    """
+    """Return a new folder and the use of a server in it; at the end the server goes first: it writes until then."""
     with tempfile.TemporaryDirectory(prefix=prefix) as folder:
         place = Path(folder, "postgres")
         try:

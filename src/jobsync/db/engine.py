@@ -157,7 +157,7 @@ def _why_no_host(error: Exception, hosts: list[dict[str, Any]]) -> JobsyncError:
             problem = refusal
         if problem is not None:
             problems.append(problem)
-    for kind in (ReadOnly, ConfigurationProblem, Standby):  # what somebody must change comes first
+    for kind in (ReadOnly, ConfigurationProblem, Standby):  # what needs a person first
         for problem in problems:
             if isinstance(problem, kind):
                 others = [str(other).removeprefix("database: ") for other in problems if other is not problem]
@@ -176,11 +176,10 @@ def _why_refused(error: Exception, conninfo: str, given: dict[str, Any]) -> Jobs
         return NoRoom(f"database: {text}")
     if why.needs_password:
         return ConfigurationProblem(f"database: the server asks for a password, and none is set: {text}")
-    if why.code is None and given.get("target_session_attrs", "any") != "any":
-        # the server is not what the URL asks for
-        with suppress(JobsyncError), closing(_log_in({**given, "target_session_attrs": "any"})) as found:
-            return why_read_only(found) or Unavailable(f"database: {text}")
     if why.code is None:
+        if given.get("target_session_attrs", "any") != "any":  # it may be another kind of server
+            with suppress(JobsyncError), closing(_log_in({**given, "target_session_attrs": "any"})) as found:
+                return why_read_only(found) or Unavailable(f"database: {text}")
         return Unavailable(f"database: {text}")
     bare = make_conninfo(conninfo, options="")
     if is_poolers(why.code) and "options" in given and libpq.ask_why(bare, within_s=_CONNECT_S) is None:
@@ -402,13 +401,7 @@ def driver(connection: Connection) -> silence.Connection:
 
 
 class Database:
-    """
-    One Postgres database as a process sees it.
-
-    Args:
-        url: libpq URL for work; may lead through a pooler.
-        lock_url: libpq URL for locks; must lead to the server itself.
-    """
+    """One Postgres database: `url` may lead through a pooler, `lock_url` must lead to the server itself."""
 
     def __init__(self, url: str, lock_url: str | None = None, *, schema: str = schema_name.DEFAULT) -> None:
         self.url = url
@@ -420,24 +413,18 @@ class Database:
     def engine(
         self, *, application_name: str = "jobsync", connections: int = 5, lock_timeout_s: float | None = None
     ) -> Engine:
-        """
-        Return a new engine for a command, of at most so many connections; it is closed with the database.
-
-        Args:
-            lock_timeout_s: how long a statement waits for a lock before it is Unavailable, None: for ever.
-        """
+        """Return a new engine for a command; a statement waits so long for a lock before it is Unavailable."""
         return self._make_engine(connections, lock_timeout_s, application_name=application_name)
 
     def job_engine(self, *, application_name: str = "jobsync", connections: int = 2, prepare: bool = False) -> Engine:
         """
-        Return a new engine for a job, which must be able to write; it is closed with the database.
+        Return a new engine for a job, which must be able to write.
 
-        Args:
-            prepare: the caller has proved that `lock_url` leads to the server itself; where work goes the same way, the
-                server may keep statements.
+        `prepare`: `lock_url` was proved to lead to the server itself; where work goes the same way, it may keep
+        statements.
         """
         prepare = prepare and self.url == self.lock_url
-        isolation = IsolationLevel.READ_COMMITTED  # what jobs were written for, whatever is set
+        isolation = IsolationLevel.READ_COMMITTED  # as jobs were written for
         how = {"application_name": application_name, "prepare": prepare, "writes": True}
         return self._make_engine(connections, None, isolation, **how)
 
@@ -461,7 +448,7 @@ class Database:
             pool_reset_on_return=None,  # _take_back does it
             use_native_hstore=False,
         )
-        statements = [schema_name.use_schema(self.schema)]  # LOCAL: a pooler may stand between
+        statements = [schema_name.use_schema(self.schema)]  # LOCAL, for poolers
         if lock_timeout_s is not None:
             statements.append(f"SET LOCAL lock_timeout = '{lock_timeout_s}s'")
         event.listen(engine, "checkout", _refuse_dead)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import psycopg
+from psycopg import Connection
 
 from jobsync.causes import Cause
 from jobsync.db.tables import metadata
@@ -28,10 +28,7 @@ def hidden_tables(schema: str) -> str:
     """
     Return the query for the tables of ours whose rows the current role may not all see and write.
 
-    A policy that lets the role see and write every row is no obstacle, except where rows are copied in.
-
-    Args:
-        schema: an expression of SQL for the schema's name.
+    A policy that lets it see and write every row is no obstacle, except where rows are copied in. `schema` is SQL.
     """
     names = ", ".join(f"'{name}'" for name in sorted((*metadata.tables, VERSION_TABLE)))
     copied = ", ".join(f"'{name}'" for name in _COPIED)
@@ -57,13 +54,8 @@ def hidden_function() -> str:
     )
 
 
-def refuse_hidden(connection: psycopg.Connection[Any]) -> None:
-    """
-    Refuse a role that row-level security binds on any of our tables.
-
-    Raises:
-        ConfigurationProblem: naming tables, role and cure.
-    """
+def refuse_hidden(connection: Connection[Any]) -> None:
+    """Raise ConfigurationProblem, naming tables, role and cure, where row-level security binds it on any of ours."""
     rows = connection.execute(
         f"SELECT hidden.relname, current_user, quote_ident(current_user) FROM ({hidden_tables('%s')}) hidden".encode(),
         [schema_of(connection)],

@@ -1,7 +1,7 @@
 """
 Brings the schema to this version of the code, and says where a database stands.
 
-Everybody asks where it stands, hardly anybody brings it anywhere: alembic is imported by the functions that use it.
+Only that is asked often: alembic is imported by the functions that use it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-from psycopg import errors
+from psycopg import Connection, errors
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
 
@@ -63,13 +62,8 @@ def migrations_folder() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[3] / "migrations"
 
 
-def read_version(connection: psycopg.Connection[Any]) -> str | None:
-    """
-    Return the schema's revision, None where there is none.
-
-    Raises:
-        ConfigurationProblem: row-level security may hide it, or anything else.
-    """
+def read_version(connection: Connection[Any]) -> str | None:
+    """Return the schema's revision, None without one; raises ConfigurationProblem where row-level security hides."""
     table = f"{quoted(schema_of(connection))}.{VERSION_TABLE}"
     [found] = connection.execute("SELECT to_regclass(%s)", [table]).fetchall()
     if found[0] is None:
@@ -79,20 +73,20 @@ def read_version(connection: psycopg.Connection[Any]) -> str | None:
     return row[0] if row else None
 
 
-def check_schema(connection: psycopg.Connection[Any]) -> None:
-    """
-    Refuse a schema that this code was not written for.
-
-    Raises:
-        ConfigurationProblem: with the command that mends it.
-    """
+def check_schema(connection: Connection[Any]) -> None:
+    """Raise ConfigurationProblem, with the remedy, for a schema that this code was not written for."""
     current = read_version(connection)
     if current == HEAD:
         return
     if current is None:
         schema = schema_of(connection)
         where = "database" if schema == DEFAULT else f"database's schema {visible(quoted(schema))}"
-        elsewhere = _schemas_with_tables(connection)
+        others = connection.execute(
+            "SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE relname = %s"
+            " ORDER BY 1 LIMIT 5",
+            [VERSION_TABLE],
+        ).fetchall()
+        elsewhere = ", ".join(visible(quoted(name), most=80) for (name,) in others)
         hint = f" (or JOBSYNC_DATABASE_SCHEMA: there are some in {elsewhere})" if elsewhere else ""
         raise ConfigurationProblem(
             f"the {where} has no jobsync tables yet; run: jobsync db upgrade{hint}", cause=Cause.SCHEMA_MISSING
@@ -107,14 +101,6 @@ def check_schema(connection: psycopg.Connection[Any]) -> None:
     )
 
 
-def _schemas_with_tables(connection: psycopg.Connection[Any]) -> str:
-    rows = connection.execute(
-        "SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE relname = %s ORDER BY 1",
-        [VERSION_TABLE],
-    ).fetchall()
-    return ", ".join(visible(quoted(name), most=80) for (name,) in rows[:5])
-
-
 def schema_status(engine: Engine) -> SchemaStatus:
     """Return where the database stands and what an upgrade would do."""
     with engine.begin() as connection:
@@ -127,8 +113,7 @@ def upgrade(engine: Engine) -> SchemaStatus:
     Run what is missing, all of it in one transaction; a second upgrade at the same time waits, then finds nothing.
 
     Raises:
-        ConfigurationProblem: the schema is newer than this code, holds somebody else's tables of our names, or the role
-            may not change it.
+        ConfigurationProblem: the schema is newer, or holds others' tables of our names; the role may not change it.
     """
     try:
         before = _run_migrations(engine)
@@ -147,7 +132,7 @@ def upgrade(engine: Engine) -> SchemaStatus:
 
 
 def _run_migrations(engine: Engine) -> str | None:
-    """Returns the revision that was there before."""
+    """Return the revision that was there before."""
     from alembic import command
 
     config = _config()
@@ -167,7 +152,7 @@ def _run_migrations(engine: Engine) -> str | None:
     return current
 
 
-def _refuse_others(connection: psycopg.Connection[Any]) -> None:
+def _refuse_others(connection: Connection[Any]) -> None:
     found = connection.execute(
         "SELECT relname::text FROM pg_class"
         " WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
@@ -190,7 +175,7 @@ def _taken(schema: str, what: str) -> ConfigurationProblem:
     )
 
 
-def _create_schema(connection: psycopg.Connection[Any]) -> None:
+def _create_schema(connection: Connection[Any]) -> None:
     schema = schema_of(connection)
     [(there, role)] = connection.execute(
         "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s), quote_ident(current_user)", [schema]

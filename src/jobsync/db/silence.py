@@ -1,8 +1,7 @@
 """
 The driver's connection with a deadline of ours: a statement may take its time, a server that says nothing may not.
 
-Silence is judged, not slowness. A login ends by itself (connect_timeout), and keepalives notice a dead host; but a
-server, or a proxy before it, that takes a statement and then stays silent would hold us for ever.
+A login ends by itself, and keepalives notice a dead host; a server that takes a statement and stays silent would not.
 """
 
 from __future__ import annotations
@@ -38,15 +37,10 @@ class Silent(psycopg.OperationalError):
 
 @dataclass
 class Patience:
-    """
-    How long the connections of one database wait for a word.
-
-    Args:
-        asks: whether a second connection is asked before the server counts as silent.
-    """
+    """How long the connections of one database wait for a word."""
 
     silence_s: float | None = None
-    asks: bool = True
+    asks: bool = True  # a second connection, before the server counts as silent
     ending: bool = False
     found_silent: bool = False
 
@@ -62,24 +56,16 @@ class Patience:
 
 
 class Connection(psycopg.Connection[Any]):
-    """
-    psycopg's connection, whose every wait for the server is watched.
-
-    Attributes:
-        conninfo: libpq's parameters that it was opened with, the password among them.
-        no_writes: what it means that this session could not write from its start, None if it could.
-        schema: the one that holds our tables.
-        names_blockers: whoever waits for it too long for a lock is to be told who has it.
-    """
+    """psycopg's connection, whose every wait for the server is watched."""
 
     patience = Patience()
-    conninfo = ""
-    no_writes: JobsyncError | None = None
-    schema = DEFAULT
-    names_blockers = False
+    conninfo = ""  # libpq's parameters that it was opened with, the password among them
+    no_writes: JobsyncError | None = None  # why this session could not write from its start
+    schema = DEFAULT  # the one that holds our tables
+    names_blockers = False  # who waits too long for a lock is told who has it
 
     def wait(self, gen: Generator[Any, Any, Any], *arguments: Any, **more: Any) -> Any:
-        """Wait as the driver does; raises Silent where the server has gone silent."""
+        """Wait as the driver does; raises Silent."""
         try:
             return super().wait(self._watched(gen), *arguments, **more)
         except (errors.ReadOnlySqlTransaction, errors.LockNotAvailable) as error:
@@ -87,7 +73,6 @@ class Connection(psycopg.Connection[Any]):
             raise
 
     def _watched(self, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-        """Pass on what the driver's own steps ask to wait for, and look at the clock where nothing came."""
         heard = time.monotonic()
         try:
             wanted = next(gen)
@@ -118,7 +103,7 @@ class Connection(psycopg.Connection[Any]):
         return bool(watch.poll(0))
 
     def _is_worked_on(self) -> bool:
-        """Ask a second connection to the same host: does the server answer, and has it our statement?"""
+        # a second connection to the same host is asked: does the server answer, and has it our statement?
         deadline = time.monotonic() + ANSWER_WITHIN_S
         info = self.info
         conninfo = make_conninfo(

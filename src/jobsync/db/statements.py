@@ -26,12 +26,9 @@ def read_now(connection: Connection) -> datetime:
 
 def upsert(key: Column[Any], values: Mapping[Column[Any], Any], *, only_new: tuple[Column[Any], ...] = ()) -> Insert:
     """
-    Return the statement that inserts a row, or changes the one with the same key, `updated_at` with it.
+    Return the statement that inserts a row, or changes the one with the same unique key, `updated_at` with it.
 
-    Args:
-        key: the column that is unique.
-        values: by column, the key's among them.
-        only_new: columns that an existing row keeps as they are.
+    `values` has the key's; an existing row keeps its `only_new`.
     """
     table = key.table
     statement = insert(table).values(dict(values))

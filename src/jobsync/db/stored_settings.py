@@ -13,10 +13,7 @@ from jobsync.db.tables import system_settings as table
 
 
 def list_settings(connection: Connection) -> list[dict[str, object]]:
-    """
-    Return every setting: key, value as stored, default, what is expected, whether the value can be read; last come keys
-    of the table that nothing here reads, another application's or misspelt ones, as not `used`.
-    """
+    """Return every setting; last come keys of the table that nothing here reads, misspelt ones perhaps."""
     found = connection.execute(select(table.c.key, table.c.value, table.c.updated_at))
     stored: dict[str, Any] = {row.key: row for row in found}
     rows: list[dict[str, object]] = []

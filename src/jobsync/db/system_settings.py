@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-import psycopg
+from psycopg import Connection
 
 from jobsync.cron import BLANKS, DEFAULT_CRON, DEFAULT_ZONE, problem_of_cron, text_of_cron, text_of_zone
 from jobsync.errors import UsageProblem
@@ -42,9 +42,7 @@ def _read_minutes(text: str) -> tuple[int, ...] | None:
 
 def _read_status_map(text: str) -> Mapping[str, str] | None:
     """
-    Return status by word, None if the text is no such map.
-
-    Words are trimmed and without case; one word may not mean two things.
+    Return status by word, trimmed and without case; None if the text is no such map, or a word means two things.
 
     >>> _read_status_map("Wholesaled = excluded, under  offer=deposit")
     {'wholesaled': 'excluded', 'under offer': 'deposit'}
@@ -60,21 +58,13 @@ def _read_status_map(text: str) -> Mapping[str, str] | None:
 
 @dataclass(frozen=True)
 class Setting:
-    """
-    One setting.
-
-    Args:
-        read: returns what a stored text means, None if it cannot be read.
-        expected: what it may be, in words.
-        consequence: what holds where it cannot be read.
-        write: returns a value as it is stored.
-    """
+    """One setting, and how its text is read and written."""
 
     default: bool | int | str
     description: str
-    read: Callable[[str], Any]
+    read: Callable[[str], Any]  # returns what a stored text means, None if it cannot be read
     expected: str
-    consequence: str
+    consequence: str  # what holds where it cannot be read
     write: Callable[[Any], str] = str
 
     def spell(self, text: str) -> str:
@@ -91,14 +81,7 @@ class Number(Setting):
 
 
 def _switch(default: bool, description: str) -> Setting:
-    return Setting(
-        default,
-        description,
-        _read_switch,
-        "true or false",
-        "it counts as off",
-        lambda on: "true" if on else "false",
-    )
+    return Setting(default, description, _read_switch, "true or false", "it counts as off", lambda on: str(on).lower())
 
 
 def _number(default: int, least: int, most: int, description: str) -> Number:
@@ -179,36 +162,28 @@ class SystemSettings:
 
     def number(self, key: str) -> int:
         """Return a number; unreadable or out of range counts as its default."""
-        number: int = self._read(key)
-        return number
+        return int(self._read(key))
 
     def minutes(self, key: str) -> tuple[int, ...]:
         """Return growing minutes; unreadable counts as its default."""
-        minutes: tuple[int, ...] = self._read(key)
-        return minutes
+        return tuple(self._read(key))
 
     def status_map(self) -> Mapping[str, str]:
         """Return status by word of StockStatus; of an unreadable map the last good one."""
         return self._read(STATUS_MAP, self.last_good.get(STATUS_MAP, "")) or {}
 
     def _read(self, key: str, otherwise: str | None = None) -> Any:
-        """Return a value; of an unreadable text that of another, or the default."""
         setting = CATALOGUE[key]
         text = self.texts.get(key, str(setting.default))
         if (value := setting.read(text)) is not None:
             return value
-        _report(key, text, setting)
+        _report(key, text)
         return setting.read(str(setting.default) if otherwise is None else otherwise)
 
 
-_reported: set[tuple[str, str]] = set()
-
-
-def _report(key: str, text: str, setting: Setting) -> None:
-    """Say it once: a command reads its settings many times."""
-    if (key, text) in _reported:
-        return
-    _reported.add((key, text))
+@cache  # it is said once: a command reads its settings many times
+def _report(key: str, text: str) -> None:
+    setting = CATALOGUE[key]
     get_logger().warning(
         "settings.unreadable",
         key=key,
@@ -218,14 +193,13 @@ def _report(key: str, text: str, setting: Setting) -> None:
     )
 
 
-def read_system_settings(connection: psycopg.Connection[Any]) -> SystemSettings:
-    """Read all stored settings."""
+def read_system_settings(connection: Connection[Any]) -> SystemSettings:
     rows = connection.execute("SELECT key, value, last_good FROM system_settings").fetchall()
     good = {key: last_good for key, _, last_good in rows if last_good is not None}
     return SystemSettings({key: value for key, value, _ in rows}, good)
 
 
-def keep_last_good(connection: psycopg.Connection[Any], settings: SystemSettings) -> None:
+def keep_last_good(connection: Connection[Any], settings: SystemSettings) -> None:
     """Remember the map of StockStatus while it can be read: an unreadable one leaves it in force."""
     text = settings.texts.get(STATUS_MAP)
     if text is None or text == settings.last_good.get(STATUS_MAP, "") or _read_status_map(text) is None:
@@ -234,12 +208,7 @@ def keep_last_good(connection: psycopg.Connection[Any], settings: SystemSettings
 
 
 def check_setting(key: str, value: str) -> str:
-    """
-    Return a value as it is to be stored.
-
-    Raises:
-        UsageProblem: there is no such setting, or it cannot have this value; the range is named.
-    """
+    """Return a value as it is to be stored; raises UsageProblem if there is no such setting, or not of this value."""
     setting = require_setting(key)
     if setting.read(value) is None:
         raise UsageProblem(f"{key}: {problem_of_value(setting, value)}")
@@ -253,12 +222,7 @@ def problem_of_value(setting: Setting, value: str) -> str:
 
 
 def require_setting(key: str) -> Setting:
-    """
-    Return a setting.
-
-    Raises:
-        UsageProblem: there is no such setting; a near name is offered.
-    """
+    """Return a setting; raises UsageProblem where there is none, and offers one of nearly that name."""
     setting = CATALOGUE.get(key)
     if setting is None:
         hint = near_setting(key) or "jobsync settings list shows them all"

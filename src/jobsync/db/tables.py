@@ -27,8 +27,11 @@ _TEXTS = sa.ARRAY(Text)
 _NO_TEXTS, _NO_LIST, _NO_OBJECT = "'{}'::text[]", "'[]'::jsonb", "'{}'::jsonb"
 
 
-def _table(name: str, *columns: sa.schema.SchemaItem, **options: Any) -> Table:
-    return Table(name, metadata, *columns, **options)
+def _table(name: str, *items: sa.schema.SchemaItem, **options: Any) -> Table:
+    """Return a table; one without a key of its own has an `id` that counts its rows."""
+    keyed = any(item.primary_key for item in items if isinstance(item, Column))
+    own = () if keyed else (Column("id", _LONG, sa.Identity(), primary_key=True),)
+    return Table(name, metadata, *own, *items, **options)
 
 
 def _optional(kind: Any, *names: str) -> _Columns:
@@ -38,10 +41,6 @@ def _optional(kind: Any, *names: str) -> _Columns:
 def _required(kind: Any, *names: str, default: str | None = None) -> _Columns:
     """Return columns that are never NULL; `default` is an expression of SQL."""
     return [Column(name, kind, nullable=False, server_default=default and sa.text(default)) for name in names]
-
-
-def _id() -> Column[Any]:
-    return Column("id", _LONG, sa.Identity(), primary_key=True)
 
 
 def _keys(*names: str) -> _Columns:
@@ -71,7 +70,7 @@ def _dealership(**more: Any) -> Column[Any]:
 
 def _of_sync() -> _Columns:
     """Return the columns of a row that one sync of a dealership left."""
-    return [_id(), _dealership(), *_optional(Uuid, "run_id")]
+    return [_dealership(), *_optional(Uuid, "run_id")]
 
 
 def _partial(name: str | None, *columns: str, only: str, unique: bool = False) -> Index:
@@ -92,7 +91,6 @@ system_settings = _table(
 
 dealerships = _table(
     "dealerships",
-    _id(),
     *_required(Text, "name"),
     *_optional(Text, "email", "timezone"),
     *_now("created_at", "updated_at"),
@@ -100,7 +98,6 @@ dealerships = _table(
 
 dealership_settings = _table(
     "dealership_settings",
-    _id(),
     _dealership(unique=True),
     *_required(Boolean, "easycar_auto_sync_enabled", default="true"),
     *_optional(Text, "sync_cron", "paused_reason"),
@@ -128,7 +125,6 @@ sync_schedule = _table(
 
 easycar_credentials = _table(
     "easycar_credentials",
-    _id(),
     _dealership(unique=True),
     *_required(Text, "client_id_encrypted", "client_secret_encrypted"),
     *_required(Text, "account_number_encrypted", "account_secret_encrypted", "environment"),
@@ -141,7 +137,6 @@ easycar_credentials = _table(
 
 vehicles = _table(
     "vehicles",
-    _id(),
     _dealership(),
     # the number is NULL only for a manual row that has none
     *_optional(Text, "stock_number", "vin", "make", "model", "badge", "series", "body", "colour", "interior_colour"),
@@ -183,7 +178,6 @@ vehicles = _table(
 
 easycar_stock_data = _table(
     "easycar_stock_data",
-    _id(),
     _belongs("vehicle_id", "vehicles.id", unique=True),
     *_required(JSONB, "stock_item_json"),
     *_required(Text, "api_version", default="'1.01'"),
@@ -194,7 +188,6 @@ easycar_stock_data = _table(
 
 vehicle_changes = _table(
     "vehicle_changes",
-    _id(),
     _belongs("vehicle_id", "vehicles.id"),
     *_optional(Uuid, "run_id"),
     *_now("changed_at"),
@@ -262,7 +255,6 @@ refused_items = _table(
 
 tenants = _table(
     "tenants",
-    _id(),
     Column("ruc", Text, nullable=False, unique=True),
     *_required(Text, "name"),
     *_required(Text, "environment", default="'production'"),
@@ -276,7 +268,6 @@ tenants = _table(
 
 invoices = _table(
     "invoices",
-    _id(),
     Column("tenant_id", _LONG, sa.ForeignKey("tenants.id"), nullable=False),
     Column("access_key", Text, nullable=False, unique=True),
     *_required(Text, "status", default="'pending_authorization'"),
@@ -315,7 +306,6 @@ invoice_documents = _table(
 
 sri_events = _table(
     "sri_events",
-    _id(),
     Column("tenant_id", _LONG, sa.ForeignKey("tenants.id")),
     _belongs("invoice_id", "invoices.id", nullable=True),
     *_optional(Uuid, "run_id"),
@@ -384,7 +374,6 @@ job_runs = _table(
 
 job_items = _table(
     "job_items",
-    _id(),
     _belongs("run_id", "job_runs.id", Uuid),
     *_required(Text, "item_key"),
     *_required(Text, "status", default="'running'"),
@@ -399,7 +388,6 @@ job_items = _table(
 
 audit = _table(
     "audit",
-    _id(),
     *_now("at"),
     *_required(Text, "actor", "host", "action"),
     *_optional(Text, "subject"),
@@ -409,7 +397,6 @@ audit = _table(
 
 alerts = _table(
     "alerts",
-    _id(),
     *_required(Text, "subject", "kind"),
     *_now("opened_at"),
     # notified_at: when anybody was last told that it is open
@@ -423,7 +410,6 @@ alerts = _table(
 # What people asked to be spared, in the order in which they did; the latest that fits an alert decides. NULL fits any.
 alert_silences = _table(
     "alert_silences",
-    _id(),
     *_optional(Text, "kind", "subject"),
     *_optional(JSONB, "causes"),  # [[kind, subject, cause], ...]
     *_required(_INSTANT, "until"),

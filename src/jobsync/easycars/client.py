@@ -87,7 +87,6 @@ class _Token:
     lock: threading.Lock = field(default_factory=threading.Lock)
     text: str | None = None
     good_until: float = 0.0
-    refused: EasyCarsFailure | None = None
     failed: EasyCarsFailure | None = None
     failures: int = 0
     born_at: float = 0.0
@@ -98,9 +97,7 @@ class EasyCarsClient:
     """The API, as a run's threads share it."""
 
     http: HttpClient
-    pause: Callable[
-        [float], bool
-    ]  # waits that many seconds; False if it was cut short and nothing more should be tried
+    pause: Callable[[float], bool]  # seconds; False if cut short: nothing more should be tried
     base_url: str | None = None  # replaces both built-in addresses
     tries: int = TRIES  # for each request while faults are transient
     deadline_s: float = DEADLINE_S
@@ -208,16 +205,14 @@ class EasyCarsClient:
             slot = self._tokens.setdefault(pair, _Token())
         failures = slot.failures
         with slot.lock:
-            # a thread that waited for a request that failed does not wait for another
-            failed = slot.refused or (slot.failed if slot.failures != failures else None)
-            if failed is not None:
+            # a thread that waited for a request that failed does not wait for another; a refused pair stays refused
+            failed = slot.failed
+            if failed is not None and (slot.failures != failures or failed.reason == "credentials_client"):
                 raise _Heard(str(failed), **failed.facts)
             if slot.text is None or slot.text == stale or time.monotonic() >= slot.good_until:
                 try:
                     slot.text = self._request_token(credentials)
                 except EasyCarsFailure as failure:
-                    if failure.reason == "credentials_client":
-                        slot.refused = failure
                     slot.failed, slot.failures = failure, slot.failures + 1
                     raise
                 slot.born_at = time.monotonic()

@@ -360,10 +360,8 @@ _LOSSES: dict[str, Callable[[Change], bool]] = {
 
 
 def _are_gone(kind: str, losing: Sequence[Change]) -> bool:
-    """Whether a small lot lost these values: prices that move by much may well be new ones, unless all move alike."""
+    """Whether a small lot lost these values; prices may be new ones, unless one is gone or its decimal point moved."""
     if kind != "prices":
         return True
     prices = [change.changes["price"] for change in losing]
-    return not any(new for _, new in prices) or any(
-        all(new and abs(new - old.scaleb(places)) < 1 for old, new in prices) for places in _POINT_MOVES
-    )
+    return any(not new or any(abs(new - old.scaleb(places)) < 1 for places in _POINT_MOVES) for old, new in prices)

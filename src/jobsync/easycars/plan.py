@@ -19,6 +19,7 @@ from jobsync.easycars.identity import stock_key, telling_vin, yard_key
 _KEPT_WARNINGS = 20
 _SHOWN = 5
 _ROWS_AT_ONCE = 500
+_Changes = Mapping[str, tuple[Any, Any]]  # field -> (old, new)
 
 
 # --- sorting the feed ------------------------------------------------------------------------------------------------
@@ -135,7 +136,8 @@ def plan_stock(
     if judge.is_foreign():
         return plan
     plan.refused = incoming.refused
-    plan.unreadable = _is_unreadable(incoming, policy)
+    unreadable = Counter(key for car in incoming.cars for key in car.unreadable)
+    plan.unreadable = policy.is_beyond(max(unreadable.values(), default=0), incoming.received)
     plan.status_map = None if policy.status_map == current.status_map else policy.status_map
     named, doubts = _find(plan, incoming, current)
     words, plan.new_words = _status_words(incoming.cars, current, policy)
@@ -194,7 +196,7 @@ class _Found:
             self._plan.skipped.append(skip)
         elif known is None or row is None:
             self._new.append((car, None))
-        elif row.status == "removed" and (row.is_retired or _other_vehicle(row.vin, car.vin)):
+        elif row.status == "removed" and (row.is_retired or _vins_differ(row.vin, car.vin)):
             self._new.append((car, row))
         else:
             self._add_known(known, car)
@@ -283,11 +285,11 @@ class _Found:
             plan.restated.append(change)
         elif held_back or row.locked or not change.is_whole:
             return
-        elif parse.is_outdated(row.content_hash, self._incoming.rules_version):
+        elif not (row.content_hash or b"").startswith(self._incoming.rules_version):
             plan.recognized.append(row._replace(content_hash=car.content_hash))
 
 
-def _other_vehicle(ours: str | None, theirs: str | None) -> bool:
+def _vins_differ(ours: str | None, theirs: str | None) -> bool:
     return bool(telling_vin(ours) and telling_vin(theirs) and ours != theirs)
 
 
@@ -421,42 +423,30 @@ def _status_words(
     return _notes(found.values()), list(found)[:room]
 
 
-def _is_unreadable(incoming: model.Incoming, policy: model.Policy) -> bool:
-    keys = Counter(key for car in incoming.cars for key in car.unreadable)
-    return policy.is_beyond(max(keys.values(), default=0), incoming.received)
-
-
 def show_plan(plan: model.StockPlan) -> list[dict[str, Any]]:
     """Return the plan in the shape of `--dry-run --json`: an entry for every stock number that is touched."""
-    nothing: Mapping[str, tuple[Any, Any]] = {}
-    created = [
-        (car.stock_number, {name: (None, new) for name, new in car.values.items() if new not in (None, [])})
-        for car in plan.created
-    ]
-    entries: list[tuple[str | None, str, Mapping[str, tuple[Any, Any]], str | None]] = [
-        *((number, "create", values, None) for number, values in created),
-        *((each.car.stock_number, "revive" if each.revived else "update", each.changes, None) for each in plan.changed),
-        *((row.stock_number, "remove", {"status": (row.status, "removed")}, None) for row in plan.removed),
-        *(
-            (number, "hold", hold.changes.get(number, nothing), hold.why)
-            for hold in plan.holds
-            for number in hold.stock_numbers
-        ),
-        *(
-            (item.stock_number, "refuse", nothing, f"{item.code}: item {item.position} {item.reason}")
-            for item in plan.refused
-        ),
-        *((skip.stock_number, "skip", nothing, skip.reason) for skip in plan.skipped),
-    ]
-    return [
-        {
-            "stock_number": number,
-            "action": action,
-            "changes": {name: [_show(old), _show(new)] for name, (old, new) in changes.items()},
-            **({"reason": reason} if reason else {}),
-        }
-        for number, action, changes, reason in entries
-    ]
+    entries: list[dict[str, Any]] = []
+
+    def show(number: str | None, action: str, changes: _Changes | None = None, reason: str | None = None) -> None:
+        shown = {name: [_show(old), _show(new)] for name, (old, new) in (changes or {}).items()}
+        why = {"reason": reason} if reason else {}
+        entries.append({"stock_number": number, "action": action, "changes": shown, **why})
+
+    for car in plan.created:
+        told = {name: (None, new) for name, new in car.values.items() if new not in (None, [])}
+        show(car.stock_number, "create", told)
+    for each in plan.changed:
+        show(each.car.stock_number, "revive" if each.revived else "update", each.changes)
+    for row in plan.removed:
+        show(row.stock_number, "remove", {"status": (row.status, "removed")})
+    for hold in plan.holds:
+        for number in hold.stock_numbers:
+            show(number, "hold", hold.changes.get(number), hold.why)
+    for item in plan.refused:
+        show(item.stock_number, "refuse", None, f"{item.code}: item {item.position} {item.reason}")
+    for skip in plan.skipped:
+        show(skip.stock_number, "skip", None, skip.reason)
+    return entries
 
 
 def _show(value: Any) -> Any:

@@ -10,10 +10,10 @@ from functools import cached_property, lru_cache
 from jobsync.cron import Rule, Wanted, next_slot, resolve
 
 _RETRY_LEAST = timedelta(minutes=1)
-RETRY_MOST = timedelta(days=1)  # what easycar_retry_minutes allows; a later retry was set by a wrong clock
+RETRY_MOST = timedelta(days=1)  # of easycar_retry_minutes; a later one was set by a wrong clock
 
 
-_next_slot = lru_cache(maxsize=1024)(next_slot)  # dealerships mostly share a rule, and are asked for at one instant
+_next_slot = lru_cache(maxsize=1024)(next_slot)  # dealerships mostly share a rule
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Dealership:
     id: int
     name: str
     environment: str | None
-    why_not: str | None  # no_credentials, auto_sync_off or paused: a run without named dealerships leaves it out
-    due: str | None  # slot or retry if its time has come; None also where the slot is to be computed first
+    why_not: str | None  # no_credentials, auto_sync_off or paused, where it takes no part
+    due: str | None  # slot or retry if its time has come; not if the slot is to be computed first
     attempt: int
-    cron: str | None  # with the zone what its slot was computed from, and `seen` the texts that this came from
+    cron: str | None  # with the zone what its slot came from; `seen`: as texts
     timezone: str | None
     seen: str | None
     next_at: datetime | None
@@ -55,25 +55,11 @@ class Dealership:
         if self.attempted_ahead:
             return now
         if self.next_at is None or (self.seen != self.wanted.seen and not self.keeps_rule):
-            return first_slot(self.rule.cron, self.rule.timezone, now, started_at=self.slot_started_at)
+            # a slot of this minute counts: the tick that meets a change is often the one it was made for
+            minute = now.replace(second=0, microsecond=0)
+            begun = self.slot_started_at is not None and self.slot_started_at >= minute
+            return _next_slot(self.rule.cron, self.rule.timezone, now if begun else minute - timedelta(seconds=1))
         return min(self.next_at, _next_slot(self.rule.cron, self.rule.timezone, now))
-
-
-def first_slot(cron: str, timezone: str, now: datetime, *, started_at: datetime | None) -> datetime:
-    """
-    Return the slot that a schedule met for the first time leads to, in UTC.
-
-    A slot of the minute that is running counts: the tick that meets a change is often the very one it was made for.
-    It does not if an attempt began (`started_at`) in that minute already.
-
-    >>> from datetime import UTC
-    >>> now = datetime(2026, 7, 1, 2, 30, 4, tzinfo=UTC)
-    >>> first_slot("30 2 * * *", "UTC", now, started_at=None).isoformat()
-    '2026-07-01T02:30:00+00:00'
-    """
-    minute = now.replace(second=0, microsecond=0)
-    begun = started_at is not None and started_at >= minute
-    return _next_slot(cron, timezone, now if begun else minute - timedelta(seconds=1))
 
 
 def next_retry(

@@ -51,14 +51,6 @@ def keep_dealership(connection: Connection[Any], dealership_id: int) -> bool:
     return connection.execute(statement, [dealership_id]).fetchone() is not None
 
 
-def count_users(connection: Connection[Any]) -> dict[str, int]:
-    return dict(
-        connection.execute(
-            "SELECT environment, count(*) FROM easycar_credentials WHERE is_active GROUP BY environment"
-        ).fetchall()
-    )
-
-
 def read_account_secrets(connection: Connection[Any]) -> list[tuple[int, str]]:
     """Return the account secrets in use, as stored, each with its dealership."""
     return connection.execute(
@@ -216,11 +208,7 @@ _LOCALLY_SOLD: LiteralString = (
 
 
 def read_listed(connection: Connection[Any], dealership_id: int) -> dict[str, model.Listed]:
-    """
-    Return our rows that are not removed, by stock key.
-
-    For each of them this costs: the key is computed here, and who keeps a row off is asked for excluded ones alone.
-    """
+    """Return our rows that are not removed, by stock key; for each of them what is asked here costs."""
     rows = connection.execute(
         f"""
         SELECT v.id, v.stock_number, v.vin, v.status, v.content_hash, v.locked_fields, v.missing_since,
@@ -385,13 +373,9 @@ def apply_plan(
     """
     _lock_removed(connection, plan.removed)
     done = _write_rows(connection, dealership_id, plan, run_id=run_id, now=now)
-    if plan.refused:
-        with connection.cursor().copy(
-            "COPY refused_items (dealership_id, run_id, position, stock_number, reason_code, reason, raw) FROM STDIN"
-        ) as copy:
-            for item in plan.refused:
-                told = (item.position, item.stock_number, item.code, visible(item.reason), item.raw)
-                copy.write_row((dealership_id, run_id, *told))
+    told = "COPY refused_items (dealership_id, run_id, position, stock_number, reason_code, reason, raw) FROM STDIN"
+    refused = [(item.position, item.stock_number, item.code, visible(item.reason), item.raw) for item in plan.refused]
+    _copy_rows(connection, told, [(dealership_id, run_id, *row) for row in refused])
     _write_held(connection, dealership_id, plan, run_id=run_id)
     _remember(connection, dealership_id, plan)
     return done
@@ -421,13 +405,16 @@ def _write_rows(
         *((change.row.id, name, *pair) for change in changed for name, pair in change.changes.items()),
         *((row.id, "status", row.status, "removed") for row in done.removed),
     ]
-    if history:
-        with connection.cursor().copy(
-            "COPY vehicle_changes (vehicle_id, run_id, changed_at, field, old, new) FROM STDIN"
-        ) as copy:
-            for vehicle_id, name, old, new in history:
-                copy.write_row((vehicle_id, run_id, now, name, spell(old), spell(new)))
+    told = "COPY vehicle_changes (run_id, changed_at, vehicle_id, field, old, new) FROM STDIN"
+    _copy_rows(connection, told, [(run_id, now, *about, spell(old), spell(new)) for *about, old, new in history])
     return done
+
+
+def _copy_rows(connection: Connection[Any], statement: LiteralString, rows: Sequence[tuple[Any, ...]]) -> None:
+    if rows:
+        with connection.cursor().copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
 
 
 def _note_left(done: model.StockPlan, plan: model.StockPlan, restated: Sequence[model.Change]) -> None:
@@ -544,20 +531,22 @@ def _write_created(connection: Connection[Any], dealership_id: int, cars: Sequen
     ).fetchall()
     rows = [(vehicle_id, car) for (vehicle_id,), car in zip(drawn, cars, strict=True)]
     told = f"COPY vehicles (id, dealership_id, data_source, content_hash, {_COLUMNS}, stock_number) FROM STDIN"
-    written = _copy_in(connection, told, (_copy_row(vehicle_id, dealership_id, car) for vehicle_id, car in rows))
+    written = _copy_lines(connection, told, (_copy_row(vehicle_id, dealership_id, car) for vehicle_id, car in rows))
     if written != len(rows):
         found = connection.execute("SELECT id FROM vehicles WHERE id = ANY(%s)", [[row[0] for row in rows]]).fetchall()
         there = {vehicle_id for (vehicle_id,) in found}
         rows = [row for row in rows if row[0] in there]
-    documents = (b"%d\t" % vehicle_id + _copy_text(car) + _END_OF_LINE for vehicle_id, car in rows)
-    _copy_in(connection, "COPY easycar_stock_data (vehicle_id, stock_item_json, api_version) FROM STDIN", documents)
+    # text as it came: as rows' values the documents would be decoded and copied twice more
+    texts = ((vehicle_id, bytes(car.raw) if car.mended is None else car.mended.encode()) for vehicle_id, car in rows)
+    documents = (b"%d\t" % vehicle_id + _escaped(text) + _END_OF_LINE for vehicle_id, text in texts)
+    _copy_lines(connection, "COPY easycar_stock_data (vehicle_id, stock_item_json, api_version) FROM STDIN", documents)
     excluded = [vehicle_id for vehicle_id, car in rows if car.values["status"] == "excluded"]
     if excluded:
         connection.execute("UPDATE vehicles SET excluded_by = 'map' WHERE id = ANY(%s)", [excluded], prepare=False)
     return [car for _, car in rows] if len(rows) < len(cars) else cars
 
 
-def _copy_in(connection: Connection[Any], statement: LiteralString, lines: Iterator[bytes]) -> int:
+def _copy_lines(connection: Connection[Any], statement: LiteralString, lines: Iterator[bytes]) -> int:
     cursor = connection.cursor()
     with cursor.copy(statement) as copy:
         while batch := b"".join(islice(lines, _ROWS_AT_ONCE)):
@@ -583,11 +572,6 @@ def _copy_row(vehicle_id: int, dealership_id: int, car: model.Car) -> bytes:
         row = b"\t".join([rb"\N" if value is None else _escaped(str(value).encode()) for value in values])
     digest = rb"\N" if car.unreadable else rb"\\x" + car.content_hash.hex().encode()
     return b"%d\t%d\teasycars\t%s\t%s\n" % (vehicle_id, dealership_id, digest, row)
-
-
-def _copy_text(car: model.Car) -> bytes:
-    """Return the item's document in COPY's text form; as a row's value it would be decoded and copied twice more."""
-    return _escaped(bytes(car.raw) if car.mended is None else car.mended.encode())
 
 
 def _escaped(text: bytes) -> bytes:
@@ -691,19 +675,11 @@ def _write_held(connection: Connection[Any], dealership_id: int, plan: model.Sto
         connection.execute("UPDATE holds SET applied_at = now() WHERE id = ANY(%s)", [over])
     for hold in plan.holds:
         if hold.pending_id is None:
+            told = (hold.kind, list(hold.stock_numbers), list(hold.vins), hold.reason)
             connection.execute(
-                "INSERT INTO holds (dealership_id, run_id, kind, stock_numbers, vins, listed_before, listed_now,"
+                "INSERT INTO holds (dealership_id, run_id, listed_before, listed_now, kind, stock_numbers, vins,"
                 " reason) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-                [
-                    dealership_id,
-                    run_id,
-                    hold.kind,
-                    list(hold.stock_numbers),
-                    list(hold.vins),
-                    plan.listed,
-                    plan.received,
-                    hold.reason,
-                ],
+                [dealership_id, run_id, plan.listed, plan.received, *told],
             )
 
 
@@ -883,8 +859,6 @@ def write_log(
 
 
 COUNT_NAMES = ("created", "updated", "unchanged", "revived", "refused", "skipped", "removed", "held")
-# in the item of a run, but no column of the log
-ITEM_COUNT_NAMES = (*COUNT_NAMES[:7], "renumbered", *COUNT_NAMES[7:])
 
 
 def log_unfinished(connection: Connection[Any], run_id: UUID) -> None:

@@ -36,6 +36,12 @@ STOP_LADDER = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
 STOP_STEP_S = 10
 CLONE_NEWUSER = 0x10000000
 PR_SET_PDEATHSIG = 1
+SETTINGS = (
+    "listen_addresses= port=5432 unix_socket_permissions=0700 shared_buffers=32MB jit=off"
+    " wal_level=minimal max_wal_senders=0 max_logical_replication_workers=0 max_wal_size=256MB"
+    " timezone=UTC log_timezone=UTC log_checkpoints=off"
+)
+NOT_DURABLE = "fsync=off synchronous_commit=off full_page_writes=off"
 
 
 class Plan(NamedTuple):
@@ -71,7 +77,7 @@ class Stop(Exception):
 
 
 def cluster_home(folder: Path) -> Path:
-    """Return the folder that holds `data`: the given one, or the one its pointer names."""
+    """Return the folder that holds `data`: the given one, or the one that its pointer names."""
     try:
         pointer = json.loads((folder / POINTER).read_text())
         home, owner = Path(pointer["home"]), Path(pointer["folder"])
@@ -110,21 +116,17 @@ def call_libc(name: str, *args: int) -> None:
 
 
 class Guardian:
-    """
-    Runs one child at a time, until nobody uses the server.
+    """Runs one child at a time, until nobody uses the server."""
 
-    `home` is the folder that holds `data`, `programs` where PostgreSQL's programs are, `identity` as whom they run,
-    `keep` a descriptor that they and their children hold as long as they live.
-    """
+    keep: int | None = None  # a descriptor that all programs hold as long as they live
+    stopping = False
+    child: subprocess.Popen[bytes] | None = None
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.folder = self.home = Path(plan.folder)
+        self.folder = self.home = Path(plan.folder)  # the second holds `data`
         self.programs = Path(plan.programs)
         self.identity = Identity("same", os.geteuid(), os.getegid())
-        self.keep: int | None = None
-        self.stopping = False
-        self.child: subprocess.Popen[bytes] | None = None
         self.lock = threading.Lock()  # between starting a child and stopping
 
     @property
@@ -132,7 +134,6 @@ class Guardian:
         return self.home / "data"
 
     def stop_when_unused(self) -> None:
-        """Wait for the last user's end, then stop the child, harder each 10 s."""
         users = os.open(self.folder / "users.lock", os.O_RDWR | os.O_CLOEXEC)
         fcntl.flock(users, fcntl.LOCK_EX)  # held until this process ends: who comes now waits for the next guardian
         with self.lock:
@@ -253,7 +254,7 @@ class Guardian:
     # --- the cluster --------------------------------------------------------------------------------------------
 
     def create(self) -> None:
-        """Make the cluster and its database beside its final place and rename it there: a kill leaves no half."""
+        """Make cluster and database beside their final place and rename them there: a kill leaves no half."""
         name, new, durable = self.plan.name, self.home / "data.new", self.plan.durable
         if new.exists():
             shutil.rmtree(new)
@@ -287,25 +288,10 @@ class Guardian:
             # A killed server's number may be another process's by now, and PostgreSQL would give up.
             if server_in(file, self.data) is None:
                 file.unlink(missing_ok=True)
-        settings = {
-            "listen_addresses": "",
-            "port": "5432",
-            # a list: quoted, for folders with commas or spaces
-            "unix_socket_directories": '"' + str(sockets).replace('"', '""') + '"',
-            "unix_socket_permissions": "0700",
-            "shared_buffers": "32MB",
-            "wal_level": "minimal",
-            "max_wal_senders": "0",
-            "max_logical_replication_workers": "0",
-            "max_wal_size": "256MB",
-            "timezone": "UTC",
-            "log_timezone": "UTC",
-            "log_checkpoints": "off",
-            "jit": "off",
-        }
-        if not self.plan.durable:
-            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        quoted = str(sockets).replace('"', '""')  # it is a list of folders
+        settings = [f'unix_socket_directories="{quoted}"', *SETTINGS.split()]
+        settings += [] if self.plan.durable else NOT_DURABLE.split()
+        options = [word for setting in settings for word in ("-c", setting)]
         server = self.start("postgres", "-D", str(self.data), *options, output=2, killed_by=signal.SIGINT)
         try:
             self.announce(server, sockets)
@@ -321,7 +307,6 @@ class Guardian:
             raise Failure(explain(f"PostgreSQL ended with code {server.returncode}", self.home, said), passing=True)
 
     def announce(self, server: subprocess.Popen[bytes], sockets: Path) -> None:
-        """Write STATE once the server takes logins."""
         while not takes_logins(self.data, server.pid):
             if server.poll() is not None:
                 return
@@ -333,7 +318,6 @@ class Guardian:
         os.close(nowhere)
 
     def guard(self) -> None:
-        """The whole life: wait for what was left, make the cluster if there is none, serve."""
         self.settle()
         self.keep = lock_server(self.home)
         with contextlib.suppress(OSError, ValueError):
@@ -349,7 +333,7 @@ class Guardian:
                 shutil.rmtree(sockets, ignore_errors=True)
 
     def socket_folder(self) -> Path:
-        """Return the folder of the socket: beside the data, or a short private one where that path does not do."""
+        """Return the data's own folder, or a short private one where that path does not do."""
         if fits(self.home):
             return self.home
         for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - what is made there is new and closed
@@ -362,7 +346,6 @@ class Guardian:
 
 
 def unprivileged() -> tuple[int, int]:
-    """Return number and group of an account that is not root's, `postgres` if there is one."""
     entries = {entry.pw_name: entry for entry in pwd.getpwall() if entry.pw_uid != 0}
     entry = entries.get("postgres") or entries.get("nobody") or next(iter(entries.values()), None)
     if entry is None:
@@ -385,7 +368,7 @@ def make_open_folder(base: Path) -> None:
 
 
 def copy_programs(programs: Path, base: Path) -> Path:
-    """Copy an installation to where every account can read it, once; return its `bin`."""
+    """Copy an installation to where every account can read it, once; returns its `bin`."""
     found = (programs / "postgres").stat()
     copy = base / f"programs-{digest(f'{programs} {found.st_mtime_ns} {found.st_size}')}"
     prefix = programs.parent
@@ -410,9 +393,8 @@ def copy_programs(programs: Path, base: Path) -> Path:
 
 def lock_server(home: Path) -> int:
     """
-    Take the lock that every process of the server inherits: who has it knows that no earlier server is left.
-
-    A server whose guardian was killed is told to stop, harder each 10 s.
+    Take the lock that every process of the server inherits: who has it knows that no earlier server is left. One whose
+    guardian was killed is told to stop, harder each 10 s.
     """
     fd = os.open(home / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     for step in (None, *STOP_LADDER):
@@ -465,7 +447,6 @@ def write_whole(file: Path, content: object) -> None:
 
 
 def explain(what: str, folder: Path, said: str) -> str:
-    """Return one sentence and the last lines of what the program said."""
     lines = [line for line in said.splitlines() if line.strip()][-10:]
     space = os.statvfs(folder)
     full = any(sign in line for line in lines for sign in ("No space left", "Disk quota exceeded"))

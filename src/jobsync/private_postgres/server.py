@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 from urllib.parse import quote
 
 from jobsync.private_postgres import guardian
@@ -43,7 +43,7 @@ class ServerNotStarted(Exception):
     """The private server did not start."""
 
 
-class Lease:
+class Lease(contextlib.AbstractContextManager["Lease"]):
     """The use of a running private server; it stays at least until `close` or the end of this process."""
 
     def __init__(self, fd: int, url: str, version: int) -> None:
@@ -56,9 +56,6 @@ class Lease:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             _close(fd)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -81,30 +78,29 @@ def acquire(
     """
     deadline = time.monotonic() + _START_WITHIN_S
     folder = Path(os.path.realpath(folder))
+    account_home = (_account_home or Path(f"/var/lib/{name}-embedded")).absolute()
+    plan = guardian.Plan(str(folder), name, "", 0, durable, _namespaces, str(account_home))
     try:
         _prepare(folder)
         users = _open(folder / "users.lock")
     except OSError as error:
         raise NotAllowed(f"{folder} cannot be used for a private PostgreSQL ({error})") from error
     try:
-        _lock(users, fcntl.LOCK_SH, folder, deadline)  # waits for a guardian that is just stopping its server
-        start = _open(folder / "start.lock")
-        try:
-            _lock(start, fcntl.LOCK_EX, folder, deadline)
-            account_home = (_account_home or Path(f"/var/lib/{name}-embedded")).absolute()
-            plan = guardian.Plan(str(folder), name, "", 0, durable, _namespaces, str(account_home))
-            sockets, version = _start(folder, plan, deadline)
-        finally:
-            _close(start)
+        # where it fails, the guardian, if there is one, stops what it has begun
+        with contextlib.ExitStack() as failed:
+            failed.callback(_close, users)
+            _lock(users, fcntl.LOCK_SH, folder, deadline)  # waits for a guardian that is stopping
+            start = _open(folder / "start.lock")
+            try:
+                _lock(start, fcntl.LOCK_EX, folder, deadline)
+                sockets, version = _start(folder, plan, deadline)
+            finally:
+                _close(start)
+            failed.pop_all()
     except guardian.Failure as failure:
-        _close(users)
         raise NotAllowed(str(failure)) from None
     except OSError as error:
-        _close(users)
         raise ServerNotStarted(f"the private PostgreSQL in {folder} cannot be started: {error}") from error
-    except BaseException:
-        _close(users)  # the guardian, if there is one, stops what it has begun
-        raise
     # What libpq would otherwise take from PGHOSTADDR, PGOPTIONS, PGSSLMODE and PGGSSENCMODE is said here too.
     url = (
         f"postgresql://{name}@/{name}?host={quote(sockets, safe='')}&port=5432"
@@ -117,7 +113,7 @@ def acquire(
 
 
 def _prepare(folder: Path) -> None:
-    """Make the folder, or make sure that it belongs to this user; change nothing that exists."""
+    """Make the folder, or make sure that it is this user's; nothing that exists is changed."""
     if "\n" in str(folder):
         raise NotAllowed(f"{str(folder)!r} has a line break in its name")
     for part in (*reversed(folder.parents), folder):
@@ -142,12 +138,11 @@ def _prepare(folder: Path) -> None:
 
 def remove(folder: Path) -> None:
     """
-    Remove a folder and its cluster, wherever that lies, once the server that nobody uses any more has ended.
+    Remove a folder and its cluster, wherever that lies, once its server has ended.
 
     Raises:
         ServerNotStarted: it has not ended in time; it writes until then.
         NotAllowed: where the cluster lies cannot be read.
-        OSError: a file cannot be removed.
     """
     folder = Path(os.path.realpath(folder))
     guardian_lock = _open(folder / "guardian.lock")
@@ -175,7 +170,7 @@ def _close(fd: int) -> None:
 
 
 def _close_in_child() -> None:
-    """A forked child is not a user: its copy of a lock would outlive the parent."""
+    # a forked child is not a user: its copy of a lock would outlive the parent
     while _open_fds:
         os.close(_open_fds.pop())
 
@@ -201,7 +196,7 @@ def _lock(fd: int, kind: int, folder: Path, deadline: float) -> None:
 
 
 def _start(folder: Path, plan: guardian.Plan, deadline: float) -> tuple[str, int]:
-    """Return the server's socket and version, starting a guardian where none lives; `start.lock` is held."""
+    """Return the server's socket and version; `start.lock` is held."""
     state = folder / guardian.STATE
     while True:
         _start_guardian(folder, plan, deadline)
@@ -218,7 +213,6 @@ def _start(folder: Path, plan: guardian.Plan, deadline: float) -> tuple[str, int
 
 
 def _start_guardian(folder: Path, plan: guardian.Plan, deadline: float) -> None:
-    """Start a guardian if none lives, and wait until its server takes logins."""
     lock = _open(folder / "guardian.lock")
     try:
         try:
@@ -287,7 +281,7 @@ class _Programs(NamedTuple):
 
 
 def _programs_for(folder: Path) -> _Programs:
-    """Return the programs of the cluster's own major version, or for a new cluster the best there are."""
+    """Return those of the cluster's own major version, or for a new cluster the best there are."""
     data = guardian.cluster_home(folder) / "data"
     try:
         major = int((data / "PG_VERSION").read_text()) if data.exists() else None

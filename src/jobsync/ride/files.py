@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 from jobsync.causes import Cause
 from jobsync.errors import ExitCode, JobsyncError
+from jobsync.whole_file import write_new
 
 _UNFINISHED = ".unfinished"  # beside the tenants' folders: the same file system, so that a rename is all or nothing
 _UNFINISHED_NAME = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-.+\.pdf")
@@ -24,12 +25,7 @@ MARKER = ".jobsync-database"  # in the root: the id of the database whose files 
 
 
 class StorageFault(JobsyncError):
-    """
-    The storage itself is full, read-only, broken or not the one of this database; no document is to blame.
-
-    Args:
-        cause: one of those of the kind `storage`.
-    """
+    """The storage itself is full, read-only, broken or not the one of this database; no document is to blame."""
 
     exit_code = ExitCode.NEEDS_ATTENTION
 
@@ -54,23 +50,13 @@ _OF_THE_WHOLE = frozenset(
 
 
 class Storage:
-    """
-    The folder of RIDE files; whatever reads or writes it raises StorageFault where the storage cannot be used.
-
-    Args:
-        root: made if it is not there.
-    """
+    """The folder of RIDE files, made when needed; whatever reads or writes it may raise StorageFault."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def relative(self, tenant_id: int, access_key: str) -> str:
-        """
-        Return a document's place below the root; year and month are those of its access key.
-
-        >>> Storage(Path("/srv")).relative(7, "01112026" + "0" * 41)
-        'tenant-7/invoices/2026/11/0111202600000000000000000000000000000000000000000_ride.pdf'
-        """
+        """Return a document's place below the root; year and month are those of its access key."""
         return f"tenant-{tenant_id}/invoices/{access_key[4:8]}/{access_key[2:4]}/{access_key}_ride.pdf"
 
     def read_marker(self) -> UUID | None:
@@ -111,11 +97,8 @@ class Storage:
         """
         Make sure that the storage is this database's, or may become it.
 
-        One without a marker may be this database's if no row names a file, or one of the files that rows name lies
-        there as it was written: so is the storage of an installation that is older than markers.
-
-        Args:
-            files: paths and hashes of the newest files that rows name.
+        One without a marker may be this database's if no row names a file, or one of `files`, paths and hashes that
+        rows name, lies there as it was written: so is the storage of an installation that is older than markers.
         """
         if not self.is_marked(database_id) and files and all(self.state_of(*file) for file in files):
             self.require_marker(database_id)
@@ -128,12 +111,12 @@ class Storage:
             _make_folders(self.root)
             if anew and marker.is_dir() and not marker.is_symlink():
                 raise self._broken(f"{MARKER} is a folder; remove it", Cause.STORAGE_MARKER)
-            _write_new(draft, words.encode())
-            if os.geteuid() == 0:  # typed by root: the service's user, whose folder it is, must be able to read it
-                owner = self.root.stat()
-                with suppress(OSError):  # some network file systems take no orders from root
-                    os.chown(draft, owner.st_uid, owner.st_gid)
+            write_new(draft, words.encode(), most=_FILE_MODE)
             try:
+                if os.geteuid() == 0:  # typed by root: the service's user, whose folder it is, must be able to read it
+                    owner = self.root.stat()
+                    with suppress(OSError):  # some network file systems take no orders from root
+                        os.chown(draft, owner.st_uid, owner.st_gid)
                 if anew:
                     draft.replace(marker)
                 else:
@@ -171,17 +154,11 @@ class Storage:
             raise self._broken(f"{_UNFINISHED} is a link, not a folder; remove it: rm {folder}")
         with self._faults():
             _make_folders(folder)
-            path.unlink(missing_ok=True)
-            _write_new(path, data)
+            write_new(path, data, most=_FILE_MODE)
         return path
 
     def place(self, unfinished: Path, relative: str) -> None:
-        """
-        Move a written file into its place, over whatever is there, and make sure that this is on the disk.
-
-        Raises:
-            PlaceFault: this place cannot be used, and others can.
-        """
+        """Move a written file to its place, whatever is there, and onto the disk; PlaceFault: only this place fails."""
         with self._faults(relative):
             target = self.root / relative
             if not target.resolve().is_relative_to(self.root.resolve()):  # for example through a symbolic link
@@ -200,16 +177,13 @@ class Storage:
         """
         Remove what dead runs left unfinished; returns how many files.
 
-        Other files are not ours to remove: of runs of another database on the same storage, of people, behind a link
-        that stands where our folder or our file belongs.
-
-        Args:
-            ended: returns which of these runs are known to be over; asked only if there are any.
+        Other files are not ours: of runs of another database on the same storage, of people, behind a link that stands
+        where our folder or file belongs. `ended`, which of these runs are known to be over, is asked only of some.
         """
         with suppress(OSError), _opened(self.root / _UNFINISHED, more=os.O_NOFOLLOW) as folder:
             with os.scandir(folder) as entries:
-                names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
-            left = {name: UUID(match[1]) for name in names if (match := _UNFINISHED_NAME.fullmatch(name))}
+                files = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+            left = {name: UUID(match[1]) for name in files if (match := _UNFINISHED_NAME.fullmatch(name))}
             dead = ended(set(left.values())) if left else frozenset()
             swept = [name for name, run_id in left.items() if run_id in dead]
             for name in swept:
@@ -236,22 +210,7 @@ class Storage:
         return self._broken(why, cause)
 
 
-def _write_new(path: Path, data: bytes) -> None:
-    """Write a file that is not there yet, and make sure that it is on the disk."""
-    try:
-        # exclusive: what somebody puts there meanwhile, a link for example, is not written through
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE), "wb") as file:  # noqa: PTH123
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        with suppress(OSError):
-            path.unlink()
-        raise
-
-
 def _place_first(draft: Path, place: Path) -> None:
-    """Give a written file a name that nothing has; what has it already stays."""
     try:
         os.link(draft, place)
     except FileExistsError:

@@ -24,14 +24,7 @@ from jobsync.runner.run import DryRun, Run
 
 
 class ItemFailure(JobsyncError):
-    """
-    One item failed for a foreseen reason.
-
-    Args:
-        reason: a short stable code, for example `credentials`.
-        unreachable: there was no usable answer.
-        transient: the same attempt may succeed a little later.
-    """
+    """One item failed for a foreseen reason, a short stable code such as `credentials`."""
 
     status = ItemStatus.FAILED
 
@@ -47,12 +40,7 @@ class NoLongerDue(JobsyncError):
 
 
 class NotStarted(JobsyncError):
-    """
-    An attempt that was begun comes to nothing, through no fault of its item: another run takes it up.
-
-    Args:
-        undo: takes back, in the slice's own rows, that it was begun.
-    """
+    """An attempt comes to nothing by no fault of its item; `undo` takes back, in the slice's rows, that it began."""
 
     def __init__(self, text: str, *, undo: Callable[[Connection[Any]], None]) -> None:
         super().__init__(text)
@@ -61,41 +49,26 @@ class NotStarted(JobsyncError):
 
 @dataclass(frozen=True)
 class Item:
-    """
-    One piece of work.
-
-    Args:
-        lock_name: taken while it is worked on, unless the run holds it already.
-        about: fields that every log line about it carries, so that the journal can be asked for them.
-        group: what its slice sorts it by, such as whom it asks.
-        seen: what its slice saw of it when it was chosen, to find out at its beginning whether that still is so.
-    """
+    """One piece of work."""
 
     key: str
     label: str
-    lock_name: str | None = None
-    named: bool = False
-    about: Mapping[str, object] = field(default_factory=dict)
-    group: str | None = None
-    seen: object = None
+    lock_name: str | None = None  # taken while it is worked on
+    named: bool = False  # the caller asked for this very item
+    about: Mapping[str, object] = field(default_factory=dict)  # in every log line about it
+    group: str | None = None  # what its slice sorts it by, such as whom it asks
+    seen: object = None  # what its slice saw of it when it was chosen
 
 
 @dataclass
 class Trial:
-    """
-    What finding out about one item may use; in a dry run all that there is of an attempt.
-
-    Args:
-        number: which attempt it is, 0 in a dry run.
-        let_next: the item no longer counts among those that are worked on at once: another may start.
-        turn: left when the item's result is committed, or it has failed.
-    """
+    """What finding out about one item may use; in a dry run all that there is of an attempt."""
 
     run: Run | DryRun
     item: Item
-    number: int = 0
-    let_next: Callable[[], None] = lambda: None
-    turn: ExitStack = field(default_factory=ExitStack)
+    number: int = 0  # of the attempt; 0 in a dry run
+    let_next: Callable[[], None] = lambda: None  # it counts no longer among those at work
+    turn: ExitStack = field(default_factory=ExitStack)  # left when it is over
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -105,15 +78,10 @@ class Trial:
 
 @dataclass
 class Attempt(Trial):
-    """
-    What the work on one item may use.
-
-    Args:
-        on_commit: called in their order once its result is committed; for the log.
-    """
+    """What the work on one item may use."""
 
     run: Run
-    on_commit: list[Callable[[], None]] = field(default_factory=list)
+    on_commit: list[Callable[[], None]] = field(default_factory=list)  # for the log
 
     @property
     def run_id(self) -> UUID:
@@ -135,8 +103,8 @@ class Work(Protocol[F]):
     """
     What a slice supplies for its items: begin -> find -> keep, or failed.
 
-    Network first, then one short transaction: only `find` asks anybody, and no transaction is open meanwhile. The
-    others are handed theirs, behind the fence; the runner opens and commits it, with the item's result in it.
+    Only `find` asks the network, and no transaction is open meanwhile. The others are handed theirs, behind the fence;
+    the runner opens and commits it, with the item's result in it.
     """
 
     def begin(self, connection: Connection[Any], item: Item) -> int:
@@ -171,8 +139,7 @@ class ItemQueue:
     """
     Items that wait only for each other.
 
-    Args:
-        gate: asked before each item is started, from one thread; may wait; False leaves the item for another run.
+    `gate` is asked before each is started, from one thread; it may wait; False leaves the item for another run.
     """
 
     items: Sequence[Item]
@@ -183,12 +150,9 @@ def work_queues(
     run: Run | DryRun, queues: Sequence[ItemQueue], work: Work[Any], *, concurrency: int, total: int | None = None
 ) -> list[ItemResult]:
     """
-    Work on several queues at once, `concurrency` items of each; one that stands still holds up no other.
+    Work on several queues at once, `concurrency` items of each; a dry run on one item after the other.
 
-    A dry run goes through them one by one.
-
-    Args:
-        total: how many the run will have worked on in the end, if these are not all.
+    `total`: how many the run will have worked on in the end, if these are not all.
     """
     total = sum(len(waiting.items) for waiting in queues) if total is None else total
     if isinstance(run, DryRun):
@@ -216,12 +180,8 @@ def in_pages(
     most: int,
 ) -> Iterator[Sequence[T]]:
     """
-    Yield what to work on, a page at a time, until the run must stop. The numbers were read once, so what becomes due
-    again meanwhile is not taken twice.
-
-    Args:
-        later: the numbers of what comes after `first`; a page has `most` of them.
-        read: returns those of a page that are still to be worked on.
+    Yield `first`, then what `read` says is still to be worked on of `later`, `most` of them a page, until the run must
+    stop. The numbers were read once, so what becomes due again meanwhile is not taken twice.
     """
     if not run.must_stop():
         yield first
@@ -241,7 +201,7 @@ def _work_queue(run: Run, line: ItemQueue, work: Work[Any], concurrency: int) ->
     waiting = iter(line.items)
     room = threading.Semaphore(concurrency)
     said: queue.SimpleQueue[Ending | None] = queue.SimpleQueue()  # who has ended; None: there is room
-    most = 2 * concurrency  # with those that have given their place back and are still writing
+    most = 2 * concurrency  # with those that only write any more
     with ThreadPoolExecutor(max_workers=most, thread_name_prefix="jobsync-item") as pool:
         flying: dict[Ending, ExitStack] = {}
         exhausted = False
@@ -273,7 +233,6 @@ def _work_queue(run: Run, line: ItemQueue, work: Work[Any], concurrency: int) ->
 
 
 def _ended(said: queue.SimpleQueue[Ending | None], *, wait_s: float) -> Iterator[Ending]:
-    """Yield the items that have ended; waits for the first word only."""
     with suppress(queue.Empty):
         word = said.get(timeout=wait_s) if wait_s else said.get_nowait()
         while True:
@@ -283,7 +242,6 @@ def _ended(said: queue.SimpleQueue[Ending | None], *, wait_s: float) -> Iterator
 
 
 def _show(run: DryRun, line: ItemQueue, item: Item, work: DryWork[Any], total: int) -> ItemResult | None:
-    """Return what the item would come to. None: it would not be started."""
     show_progress(f"{run.shown}/{total} {run.spec.noun}")
     if line.gate is not None and not line.gate(item):
         return None
@@ -325,7 +283,7 @@ def _work_one(run: Run, item: Item, work: Work[Any], let_next: Callable[[], None
 def _attempt(
     run: Run, item: Item, work: Work[Any], fences: Sequence[Fence], let_next: Callable[[], None]
 ) -> ItemResult | None:
-    """Run one attempt; whatever goes wrong inside becomes the item's result. None: it was not started after all."""
+    """Whatever goes wrong inside becomes the item's result. None: it was not started after all."""
     with run.writing(fences) as connection:
         number = work.begin(connection, item)
         if run.spec.keeps_items:

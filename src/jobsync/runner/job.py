@@ -49,7 +49,6 @@ class ItemResult:
         unreachable: there was no usable answer. It failed for that reason, or was skipped if that is no news: then it
             was begun all the same, and nobody who asked for it by name needs to look.
         transient: it failed for a reason that may be gone a little later.
-        counts: the item's own numbers, by name.
         details: further keys of the item's JSON shape.
         named: the caller asked for this very item.
     """
@@ -97,7 +96,7 @@ class Report:
 
     @property
     def summary(self) -> str:
-        """How many items of which outcome, and how long it took: a line for the log and the ping."""
+        """A line for the log and the ping: how many items of which outcome, and how long it took."""
         noun = BY_NAME[self.job].noun if self.job in BY_NAME else "items"
         words = {"eligible": noun.removesuffix("s") if self.counts.eligible == 1 else noun}
         parts = [
@@ -159,9 +158,8 @@ def judge_run(
     if timed_out:
         return RunStatus.TIMED_OUT, ExitCode.NEEDS_ATTENTION
     if failed and not statuses & {ItemStatus.SUCCESS, ItemStatus.PARTIAL, ItemStatus.HELD}:
-        if all(result.unreachable for result in failed):
-            return RunStatus.FAILED, ExitCode.UNAVAILABLE
-        return RunStatus.FAILED, ExitCode.FAILED
+        away = all(result.unreachable for result in failed)
+        return RunStatus.FAILED, ExitCode.UNAVAILABLE if away else ExitCode.FAILED
     if failed or ItemStatus.PARTIAL in statuses or named_skipped:
         return RunStatus.PARTIAL, ExitCode.NEEDS_ATTENTION
     if ItemStatus.HELD in statuses:

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
-from psycopg import errors
+from psycopg import Connection, errors
 
 from jobsync.db.engine import Database
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, Unavailable
@@ -65,8 +65,6 @@ def lock_key(name: str, schema: str = DEFAULT) -> int:
     """
     Return the 64-bit advisory key of a lock name; a hash keeps clear of small numbers other programs choose.
 
-    Two schemas of one database lock each for itself.
-
     >>> lock_key("stock-sync")
     4758895846196107687
     """
@@ -75,7 +73,7 @@ def lock_key(name: str, schema: str = DEFAULT) -> int:
 
 
 def run_lock_name(run_id: UUID) -> str:
-    """Return the name of the lock that says "this run lives"."""
+    """Return the name of the lock that a run holds as long as it lives."""
     return f"run:{run_id}"
 
 
@@ -123,7 +121,7 @@ class LockSession:
     """
 
     def __init__(
-        self, open_connection: Callable[[], psycopg.Connection[Any]], *, on_lost: Callable[[str], None] | None = None
+        self, open_connection: Callable[[], Connection[Any]], *, on_lost: Callable[[str], None] | None = None
     ) -> None:
         self._connection = open_connection()
         # Asked, not taken from the handshake: there a pooler in session mode tells a number of its own.
@@ -152,10 +150,7 @@ class LockSession:
 
     def take(self, name: str, *, run_id: UUID, holder: str) -> Fence | None:
         """
-        Take the lock and number this possession of it, so that writes of earlier ones are refused.
-
-        Returns:
-            None if somebody else holds the lock.
+        Take the lock and number this possession of it, so that writes of earlier ones are refused; None if it is taken.
 
         Raises:
             OldWriter: a transaction of an earlier holder is still open; the lock has been given back.
@@ -171,12 +166,7 @@ class LockSession:
         return self._call(lambda: read_holder(self._connection, name))
 
     def check(self) -> None:
-        """
-        Prove now that every lock is still held.
-
-        Raises:
-            LockLost: it is not so.
-        """
+        """Raise LockLost if any lock is no longer held."""
         self._call(self._verify)
 
     def close(self) -> None:
@@ -200,11 +190,10 @@ class LockSession:
         return future.result()
 
     def _watch(self, watched: select.poll) -> None:
-        """Have the locks checked now and then, and when the server hangs up, until the end or their loss."""
         while not self.lost.is_set():
             if any(place == self._watch_end for place, _ in watched.poll(CHECK_EVERY_S * 1000)):
                 break
-            with suppress(Exception):  # what one check meets must not keep the next from coming
+            with suppress(Exception):  # the next check comes all the same
                 self.check()
         os.close(self._watch_end)
 
@@ -236,7 +225,7 @@ class LockSession:
         return bool(taken)
 
     def _bump(self, name: str, run_id: UUID, holder: str) -> Fence:
-        table = qualified(self._connection, "run_locks")  # no transaction of the engine is around
+        table = qualified(self._connection, "run_locks")  # outside of any transaction
         try:
             [(number,)] = self._connection.execute(
                 f"INSERT INTO {table} AS l (name, fence, run_id, holder, acquired_at)"
@@ -265,7 +254,7 @@ class LockSession:
             self._connection.execute("SELECT pg_advisory_unlock(%s)", [lock_key(name, self._schema)])
 
     def _hang_up(self) -> None:
-        if not self.lost.is_set():  # the server ends a session a little after its client: the next run may be faster
+        if not self.lost.is_set():  # the server ends a session after its client: the next run may be faster
             with suppress(Exception):  # the connection is closed in any case
                 self._connection.execute("SELECT pg_advisory_unlock_all()")
         self._connection.close()
@@ -278,9 +267,9 @@ class LockSession:
                 self._on_lost(why)
 
 
-def pass_fence(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> None:
+def pass_fence(connection: Connection[Any], fences: Sequence[Fence]) -> None:
     """
-    Prove, as the first statement of a write transaction, that every lock protecting it is still ours.
+    Raise LockLost, as the first statement of a write transaction, unless every lock protecting it is still ours.
 
     The fence rows stay share-locked until the transaction ends, so the next holder waits for this write; and the
     lock connection's own rows must still be in pg_locks, so that no work is done after it went although nobody
@@ -288,9 +277,6 @@ def pass_fence(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> 
 
     From here on the transaction waits at most ROWS_WITHIN_S for what others keep locked: a person's forgotten
     transaction must cost one item, not the run.
-
-    Raises:
-        LockLost: it is not so; the transaction must be rolled back.
     """
     rows = connection.execute(
         f"SELECT l.name, ({_HELD}), set_config('idle_in_transaction_session_timeout', %s, true),"
@@ -311,13 +297,8 @@ def pass_fence(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> 
     _require_held(rows[0][1] if rows else 0, fences)
 
 
-def prove_locks(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> None:
-    """
-    Prove that the locks are still held by the lock connection; asked again as the last thing before a commit.
-
-    Raises:
-        LockLost: it is not so.
-    """
+def prove_locks(connection: Connection[Any], fences: Sequence[Fence]) -> None:
+    """Raise LockLost unless the lock connection still holds the locks: the last thing before a commit."""
     [(held,)] = connection.execute(_HELD, _held(fences)).fetchall()
     _require_held(held, fences)
 
@@ -331,13 +312,13 @@ def _require_held(held: int, fences: Sequence[Fence]) -> None:
         raise LockLost("the lock connection is gone")
 
 
-def read_holder(connection: psycopg.Connection[Any], name: str) -> Holder:
+def read_holder(connection: Connection[Any], name: str) -> Holder:
     """Return who holds the lock `name`, as far as an ordinary role may see it."""
     [found] = read_holders(connection, [name])
     return found
 
 
-def read_holders(connection: psycopg.Connection[Any], names: Sequence[str]) -> list[Holder]:
+def read_holders(connection: Connection[Any], names: Sequence[str]) -> list[Holder]:
     """Return who holds each of the locks, in one question; `pid` is None where it is free."""
     rows = connection.execute(
         "SELECT wanted.name, r.run_id, r.holder, r.acquired_at, l.pid, a.application_name"
@@ -359,9 +340,7 @@ def _as_signed(found: Holder) -> Holder:
     return found
 
 
-def held_names(
-    connection: psycopg.Connection[Any], names: Iterable[str], *, backend_pid: int | None = None
-) -> set[str]:
+def held_names(connection: Connection[Any], names: Iterable[str], *, backend_pid: int | None = None) -> set[str]:
     """Return those of the lock names that somebody, or this backend, holds now."""
     by_key = {lock_key(name, schema_of(connection)): name for name in names}
     rows = connection.execute(
@@ -372,40 +351,28 @@ def held_names(
 
 
 def refuse_lock_url(database: Database, *, application_name: str) -> None:
-    """
-    Refuse a lock URL that leads to another database than the work, or through a pooler: locks there protect nothing.
-
-    Raises:
-        ConfigurationProblem: it does.
-    """
+    """Raise ConfigurationProblem where the lock URL leads to another database than the work, or through a pooler."""
+    who = "SELECT (SELECT oid FROM pg_database WHERE datname = current_database()), pg_postmaster_start_time()"
     if database.lock_url != database.url:
-        _refuse_elsewhere(database, application_name)
+        with (
+            database.direct(application_name=application_name) as work,
+            database.lock_connection(application_name=application_name) as locks,
+        ):
+            if work.execute(who).fetchone() != locks.execute(who).fetchone():
+                raise ConfigurationProblem(
+                    "JOBSYNC_LOCK_DATABASE_URL and JOBSYNC_DATABASE_URL lead to different databases;"
+                    " locks must be taken where the work is done"
+                )
     refuse_pooler(lambda: database.lock_connection(application_name=application_name))
 
 
-def _refuse_elsewhere(database: Database, application_name: str) -> None:
-    who = "SELECT (SELECT oid FROM pg_database WHERE datname = current_database()), pg_postmaster_start_time()"
-    with (
-        database.direct(application_name=application_name) as work,
-        database.lock_connection(application_name=application_name) as locks,
-    ):
-        if work.execute(who).fetchone() != locks.execute(who).fetchone():
-            raise ConfigurationProblem(
-                "JOBSYNC_LOCK_DATABASE_URL and JOBSYNC_DATABASE_URL lead to different databases;"
-                " locks must be taken where the work is done"
-            )
-
-
-def refuse_pooler(open_connection: Callable[[], psycopg.Connection[Any]]) -> None:
+def refuse_pooler(open_connection: Callable[[], Connection[Any]]) -> None:
     """
-    Prove that session locks mean something on this connection: a second session must not get the same lock.
+    Raise ConfigurationProblem unless session locks mean something here: a second session must not get the same lock.
 
     Through a pooler in transaction mode both sessions share server connections: each gets the lock, or a session meets
     another server connection than the one that keeps its lock. A pooler that lends them as chance has it may look like
     two direct connections for a while; hence the many turns, each of which would have to be lucky.
-
-    Raises:
-        ConfigurationProblem: they mean nothing here.
     """
     key = int.from_bytes(os.urandom(8), "big", signed=True)
     refused = ConfigurationProblem(
@@ -413,11 +380,11 @@ def refuse_pooler(open_connection: Callable[[], psycopg.Connection[Any]]) -> Non
         " set JOBSYNC_LOCK_DATABASE_URL to a direct connection"
     )
 
-    def ask(connection: psycopg.Connection[Any], function: str) -> tuple[bool, int]:
+    def ask(connection: Connection[Any], function: str) -> tuple[bool, int]:
         [(said, backend)] = connection.execute(f"SELECT {function}(%s), pg_backend_pid()", [key]).fetchall()
         return said, backend
 
-    def backend(connection: psycopg.Connection[Any]) -> int:
+    def backend(connection: Connection[Any]) -> int:
         [(pid,)] = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchall()
         return int(pid)
 

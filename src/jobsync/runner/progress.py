@@ -32,13 +32,7 @@ def notify_systemd(environ: Mapping[str, str], *lines: str) -> None:
 
 
 class Progress:
-    """
-    Counts finished items of one run and tells whoever listens.
-
-    Args:
-        noun: what the items are, plural.
-        write_row: called with (done, failed) at most every two seconds, and only after a change.
-    """
+    """Counts finished items of one run and tells whoever listens; `write_row` is called with (done, failed)."""
 
     def __init__(self, *, noun: str, environ: Mapping[str, str], write_row: Callable[[int, int], None]) -> None:
         self._noun = noun

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from psycopg import Connection, errors
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from jobsync import __version__
@@ -26,12 +27,12 @@ from jobsync.runner.totals import count_run
 CLOSE_FOR_S = 10.0
 
 # Opens a transaction that commits at the end of its block.
-Begin = Callable[[], AbstractContextManager["psycopg.Connection[Any]"]]
+Begin = Callable[[], AbstractContextManager["Connection[Any]"]]
 # Told of a run that left items begun and not finished, in the transaction that closes it.
-Unfinished = Callable[["psycopg.Connection[Any]", UUID], None]
+Unfinished = Callable[["Connection[Any]", UUID], None]
 
 
-def tell_nobody(connection: psycopg.Connection[Any], run_id: UUID) -> None:
+def tell_nobody(connection: Connection[Any], run_id: UUID) -> None:
     """Nothing but the run's own rows says what was left unfinished."""
 
 
@@ -57,13 +58,13 @@ class RunIdentity:
         return f"jobsync:{self.job}:{str(self.run_id)[:8]}:{self.host}"[:63]
 
 
-def is_tick_due(connection: psycopg.Connection[Any], job: str) -> bool:
+def is_tick_due(connection: Connection[Any], job: str) -> bool:
     """Stamp a tick of the job and ask the one function of the database that says whether anything is due."""
     [(due,)] = connection.execute("SELECT jobsync_tick(%s)", [job]).fetchall()
     return bool(due)
 
 
-def say_disabled_again_at(connection: psycopg.Connection[Any], job: str, again_at: datetime) -> None:
+def say_disabled_again_at(connection: Connection[Any], job: str, again_at: datetime) -> None:
     """A tick has said that the job is switched off: until then others with work keep quiet."""
     connection.execute(
         "UPDATE jobs SET disabled_said_at = now(), disabled_quiet_until = %s WHERE name = %s", [again_at, job]
@@ -74,14 +75,10 @@ def identify(run_id: UUID, job: str, trigger: str, environ: Mapping[str, str]) -
     return RunIdentity(run_id, job, trigger, host_name(), os.getpid(), environ.get("INVOCATION_ID"))
 
 
-def limit_waits(connection: psycopg.Connection[Any], lock_s: float | None = None) -> None:
+def limit_waits(connection: Connection[Any], lock_s: float | None = None) -> None:
     """
-    Limit a transaction's waits: for rows that somebody else has locked, and the server's for a host that vanished.
-
-    Args:
-        lock_s: the first, in seconds; by default as long as a write waits.
-
-    A row of job_runs that a person's forgotten transaction holds would else stop the run, and every later one.
+    Limit a transaction's waits: for rows that somebody else has locked, by default as long as a write waits, and the
+    server's for a host that vanished. A person's forgotten transaction would else stop this run, and every later one.
     """
     connection.execute(
         "SELECT set_config('lock_timeout', %s, true), set_config('idle_in_transaction_session_timeout', '1min', true)",
@@ -89,13 +86,8 @@ def limit_waits(connection: psycopg.Connection[Any], lock_s: float | None = None
     )
 
 
-def open_run(connection: psycopg.Connection[Any], who: RunIdentity, *, holds_job: bool = True) -> None:
-    """
-    Insert the row, inside the caller's transaction; the lock `run:<id>` must be held by now.
-
-    Args:
-        holds_job: the run has the job's own lock, so the ticks that found it taken are over.
-    """
+def open_run(connection: Connection[Any], who: RunIdentity, *, holds_job: bool = True) -> None:
+    """Insert the row, under the lock `run:<id>`; `holds_job`: the ticks that found the job's lock taken are over."""
     limit_waits(connection, CLOSE_FOR_S)
     connection.execute(
         "INSERT INTO job_runs (id, job, trigger, host, pid, invocation_id, version) VALUES (%s,%s,%s,%s,%s,%s,%s)",
@@ -110,7 +102,7 @@ def open_run(connection: psycopg.Connection[Any], who: RunIdentity, *, holds_job
     )
 
 
-def write_progress(connection: psycopg.Connection[Any], run_id: UUID, counts: Mapping[str, int]) -> None:
+def write_progress(connection: Connection[Any], run_id: UUID, counts: Mapping[str, int]) -> None:
     """Show how far the run is; raises if somebody else keeps the row: the next time will do."""
     limit_waits(connection, 1.0)
     connection.execute(
@@ -118,7 +110,7 @@ def write_progress(connection: psycopg.Connection[Any], run_id: UUID, counts: Ma
     )
 
 
-def begin_item(connection: psycopg.Connection[Any], run_id: UUID, key: str, label: str, attempt: int) -> None:
+def begin_item(connection: Connection[Any], run_id: UUID, key: str, label: str, attempt: int) -> None:
     """Commit the attempt before it starts: one that never finishes is then known."""
     connection.execute(
         "INSERT INTO job_items (run_id, item_key, label, attempt) VALUES (%s, %s, %s, %s)",
@@ -126,27 +118,29 @@ def begin_item(connection: psycopg.Connection[Any], run_id: UUID, key: str, labe
     )
 
 
-def forget_item(connection: psycopg.Connection[Any], run_id: UUID, key: str) -> None:
+def forget_item(connection: Connection[Any], run_id: UUID, key: str) -> None:
     connection.execute("DELETE FROM job_items WHERE run_id = %s AND item_key = %s", [run_id, key])
 
 
-def finish_item(connection: psycopg.Connection[Any], run_id: UUID, result: ItemResult, duration_ms: int) -> None:
+def _outcome(result: ItemResult, duration_ms: int) -> dict[str, Any]:
+    return {
+        "key": result.key,
+        "status": str(result.status),
+        "duration_ms": duration_ms,
+        "error": visible(result.error) if result.error else result.reason,
+        "reason": result.reason,
+    }
+
+
+def finish_item(connection: Connection[Any], run_id: UUID, result: ItemResult, duration_ms: int) -> None:
     connection.execute(
-        "UPDATE job_items SET status = %s, duration_ms = %s, counts = %s, error = %s, reason = %s"
-        " WHERE run_id = %s AND item_key = %s",
-        [
-            str(result.status),
-            duration_ms,
-            json.dumps(dict(result.counts)),
-            visible(result.error) if result.error else result.reason,
-            result.reason,
-            run_id,
-            result.key,
-        ],
+        "UPDATE job_items SET status = %(status)s, duration_ms = %(duration_ms)s, counts = %(counts)s,"
+        " error = %(error)s, reason = %(reason)s WHERE run_id = %(run_id)s AND item_key = %(key)s",
+        {**_outcome(result, duration_ms), "run_id": run_id, "counts": json.dumps(dict(result.counts))},
     )
 
 
-def is_item_open(connection: psycopg.Connection[Any], run_id: UUID, key: str) -> bool:
+def is_item_open(connection: Connection[Any], run_id: UUID, key: str) -> bool:
     """Whether no result of the item is committed; waits for a transaction that is just about to be."""
     row = connection.execute(
         "SELECT status = 'running' FROM job_items WHERE run_id = %s AND item_key = %s FOR UPDATE", [run_id, key]
@@ -155,27 +149,19 @@ def is_item_open(connection: psycopg.Connection[Any], run_id: UUID, key: str) ->
 
 
 def keep_failure(
-    connection: psycopg.Connection[Any], run_id: UUID, result: ItemResult, *, attempt: int, duration_ms: int
+    connection: Connection[Any], run_id: UUID, result: ItemResult, *, attempt: int, duration_ms: int
 ) -> None:
     """Record an item that failed, of a job whose items leave no other row."""
+    more = {"run_id": run_id, "label": visible(result.label), "attempt": attempt, "took_s": duration_ms / 1000}
     connection.execute(
-        "INSERT INTO job_items (run_id, item_key, label, status, attempt, started_at, duration_ms, error,"
-        " reason) VALUES (%s, %s, %s, %s, %s, now() - make_interval(secs => %s), %s, %s, %s)",
-        [
-            run_id,
-            result.key,
-            visible(result.label),
-            str(result.status),
-            attempt,
-            duration_ms / 1000,
-            duration_ms,
-            visible(result.error) if result.error else result.reason,
-            result.reason,
-        ],
+        "INSERT INTO job_items (run_id, item_key, label, status, attempt, started_at, duration_ms, error, reason)"
+        " VALUES (%(run_id)s, %(key)s, %(label)s, %(status)s, %(attempt)s, now() - make_interval(secs => %(took_s)s),"
+        " %(duration_ms)s, %(error)s, %(reason)s)",
+        {**_outcome(result, duration_ms), **more},
     )
 
 
-def count_skip(connection: psycopg.Connection[Any], job: str, by: str) -> None:
+def count_skip(connection: Connection[Any], job: str, by: str) -> None:
     """A tick found the lock taken: no row for it, only a count and the holder."""
     connection.execute(
         "INSERT INTO jobs (name, consecutive_skips, skipped_by) VALUES (%s, 1, %s)"
@@ -185,7 +171,7 @@ def count_skip(connection: psycopg.Connection[Any], job: str, by: str) -> None:
     )
 
 
-def read_ended(connection: psycopg.Connection[Any], run_ids: Collection[UUID]) -> set[UUID]:
+def read_ended(connection: Connection[Any], run_ids: Collection[UUID]) -> set[UUID]:
     """Return which of these runs this database knows to be over; one that it does not know may be alive elsewhere."""
     rows = connection.execute("SELECT id FROM job_runs WHERE id = ANY(%s) AND status <> 'running'", [list(run_ids)])
     return {row[0] for row in rows.fetchall()}
@@ -193,11 +179,10 @@ def read_ended(connection: psycopg.Connection[Any], run_ids: Collection[UUID]) -
 
 def bury_crashed(begin: Begin, locks: LockSession, unfinished: Unfinished = tell_nobody) -> list[UUID]:
     """
-    Mark every run whose row says running and whose own lock can be taken: such a run is dead, whatever killed it.
+    Mark every run whose row says running and whose own lock can be taken, with its unfinished items; returns these.
 
     Each burial is a transaction of its own, over before the dead run's lock is given back: two jobs that start together
-    after a crash would else wait for each other's rows. The run's unfinished items are marked with it. A row that
-    somebody else keeps is left to a later run. Returns the runs that were found dead.
+    after a crash would else wait for each other's rows. A row that somebody else keeps is left to a later run.
     """
     dead = []
     with begin() as connection:
@@ -217,7 +202,7 @@ def bury_crashed(begin: Begin, locks: LockSession, unfinished: Unfinished = tell
     return dead
 
 
-def _bury(connection: psycopg.Connection[Any], run_id: UUID, unfinished: Unfinished) -> bool:
+def _bury(connection: Connection[Any], run_id: UUID, unfinished: Unfinished) -> bool:
     try:
         with connection.transaction():
             limit_waits(connection, 1.0)
@@ -241,13 +226,13 @@ def _bury(connection: psycopg.Connection[Any], run_id: UUID, unfinished: Unfinis
                     " consecutive_failures = consecutive_failures + %s WHERE name = %s",
                     [int(closed[1] != "manual"), closed[0]],
                 )
-    except psycopg.errors.LockNotAvailable:
+    except errors.LockNotAvailable:
         get_logger().warning("run.crashed_row_locked", crashed_run=str(run_id))
         return False
     return closed is not None
 
 
-def living_runs(connection: psycopg.Connection[Any], run_ids: list[UUID]) -> set[UUID]:
+def living_runs(connection: Connection[Any], run_ids: list[UUID]) -> set[UUID]:
     """Return those runs whose own lock is held, that is whose process lives."""
     names = {run_lock_name(run_id): run_id for run_id in run_ids}
     return {names[name] for name in held_names(connection, names)}
@@ -264,16 +249,14 @@ def close_run(
     unfinished: Unfinished = tell_nobody,
 ) -> tuple[Report, bool]:
     """
-    Write the verdict by compare-and-set, trying for ten seconds.
+    Write the verdict by compare-and-set, trying for ten seconds; returns it, and whether it was written.
+
+    No fence: a run that lost its lock must still be able to say so, and only its own row is touched.
 
     Args:
         whole_job: the run was not for named items only; what the job as a whole last did is then written too.
-        counts_for_streak: it counts for the job's run of failures or successes.
         held: the run's own lock must be seen where the verdict is written. Where it is not, this is another server than
             the one that did the work (an old primary may still answer after a failover): the verdict is `lock_lost`.
-
-    No fence: a run that lost its lock must still be able to say so, and only its own row is touched. Returns the
-    verdict, and whether it was written; if not, the next run finds this one crashed.
     """
 
     def write() -> tuple[Report, bool]:
@@ -285,13 +268,9 @@ def close_run(
                 _write_job(connection, proved, counts_for_streak=counts_for_streak, counted=was == "crashed")
             return proved, was is not None
 
-    refusals = (psycopg.Error, JobsyncError)  # a server that changes its role refuses variously
-    trying = Retrying(
-        retry=retry_if_exception_type(refusals),
-        stop=stop_after_delay(CLOSE_FOR_S),
-        wait=wait_fixed(0.2),
-        reraise=True,
-    )
+    refusals = (psycopg.Error, JobsyncError)  # as a server refuses that changes its role
+    stop, wait = stop_after_delay(CLOSE_FOR_S), wait_fixed(0.2)
+    trying = Retrying(retry=retry_if_exception_type(refusals), stop=stop, wait=wait, reraise=True)
     try:
         return trying(write)
     except refusals as error:
@@ -299,8 +278,7 @@ def close_run(
         return report, False
 
 
-def _proved(connection: psycopg.Connection[Any], report: Report) -> Report:
-    """Return the verdict as this server may keep it: any but `lock_lost` only where the run's own lock is seen."""
+def _proved(connection: Connection[Any], report: Report) -> Report:
     name = run_lock_name(report.run_id) if report.run_id else ""
     if report.status is RunStatus.LOCK_LOST or name in held_names(connection, [name]):
         return report
@@ -309,7 +287,7 @@ def _proved(connection: psycopg.Connection[Any], report: Report) -> Report:
 
 
 def _close_row(
-    connection: psycopg.Connection[Any], report: Report, traceback: str | None, unfinished: Unfinished
+    connection: Connection[Any], report: Report, traceback: str | None, unfinished: Unfinished
 ) -> str | None:
     """Return what the run's row said before, None if it is closed already."""
     row = connection.execute(
@@ -345,13 +323,8 @@ def _close_row(
     return str(was)
 
 
-def _write_job(connection: psycopg.Connection[Any], report: Report, *, counts_for_streak: bool, counted: bool) -> None:
-    """
-    Keep the job's streak: only whole runs that had work count, hand runs and retries do not.
-
-    Args:
-        counted: this run was taken for dead meanwhile, and counted as a failure then.
-    """
+def _write_job(connection: Connection[Any], report: Report, *, counts_for_streak: bool, counted: bool) -> None:
+    """`counted`: this run was taken for dead meanwhile, and counted as a failure then."""
     counts = report.counts
     done = counts.eligible == 0 or counts.succeeded + counts.partial + counts.held > 0
     # a run that only tried what is known to be down has neither failed nor succeeded; what was held or left out ends a

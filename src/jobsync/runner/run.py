@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any, ClassVar, Self
 from uuid import uuid4
 
-import psycopg
+from psycopg import Connection
 from sqlalchemy import Engine
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
@@ -32,20 +32,17 @@ from jobsync.runner.signals import stop_noted
 _WAIT_STEP_S = 0.25
 
 
+def _after(start: float, seconds: float | None) -> float:
+    return math.inf if seconds is None else start + seconds
+
+
 @dataclass(frozen=True)
 class Request:
-    """
-    How a run was asked for.
+    """How a run was asked for."""
 
-    Args:
-        scheduled: a timer or cron asked; counts for the job's streak.
-        wait_s: how long to wait for a lock that another run holds.
-        named_locks: work under these locks only, not under the job's (a run of named items).
-    """
-
-    scheduled: bool = False
-    wait_s: float = 0.0
-    named_locks: tuple[str, ...] = ()
+    scheduled: bool = False  # by a timer or cron: it counts for the job's streak
+    wait_s: float = 0.0  # for a lock that another run holds
+    named_locks: tuple[str, ...] = ()  # of named items, taken instead of the job's
 
 
 class Run:
@@ -53,7 +50,6 @@ class Run:
 
     def __init__(
         self,
-        *,
         spec: Job,
         request: Request,
         who: record.RunIdentity,
@@ -66,6 +62,9 @@ class Run:
         self.who = who
         self.database = database
         self.started = time.monotonic()
+        self._ends_at = _after(self.started, spec.deadline_s)
+        budget_s = spec.budget_s if request.scheduled else None  # the rest is the next tick's
+        self._begins_until = min(self._ends_at, _after(self.started, budget_s))
         self.eligible = 0
         self.streak = request.scheduled
         self.traceback: str | None = None
@@ -86,7 +85,7 @@ class Run:
         """
         Stop starting items; those that run finish. `interrupted`: a person asked for it (SIGINT).
 
-        Called by signal handlers: it takes no lock, since the thread that it interrupts may be holding it.
+        Called by signal handlers: it takes no lock, which the thread that it interrupts may be holding.
         """
         self.interrupted = self.interrupted or interrupted
         self.cancelled = True
@@ -102,26 +101,18 @@ class Run:
         self.why_held = self.why_held or why
         self._wake.set()
 
-    def _left_s(self, of_s: float | None) -> float:
-        return math.inf if of_s is None else self.started + of_s - time.monotonic()
-
     @property
     def timed_out(self) -> bool:
-        return self._left_s(self.spec.deadline_s) <= 0
-
-    @property
-    def _budget_left_s(self) -> float:
-        """Seconds after which a scheduled run leaves the rest to the next tick."""
-        return self._left_s(self.spec.budget_s if self.request.scheduled else None)
+        return time.monotonic() >= self._ends_at
 
     def must_stop(self) -> bool:
         """Whether no further item may be started."""
         stopped = self.cancelled or self.why_lost is not None or self.why_held is not None
-        return stopped or self.timed_out or self._budget_left_s <= 0
+        return stopped or time.monotonic() >= self._begins_until
 
     def pause(self, seconds: float) -> bool:
         """Wait, but not beyond the run's end; returns whether the whole time has passed and the run goes on."""
-        until = time.monotonic() + min(seconds, self._left_s(self.spec.deadline_s), self._budget_left_s)
+        until = min(time.monotonic() + seconds, self._begins_until)
         while not self.must_stop() and (left_s := until - time.monotonic()) > 0:
             self._wake.wait(min(left_s, _WAIT_STEP_S))
         return not self.must_stop()
@@ -139,7 +130,7 @@ class Run:
 
     @property
     def own_fences(self) -> list[lock.Fence]:
-        """The fences of the locks that the run took at its start: the job's, or those of the named items."""
+        """Of the locks that the run took at its start: the job's, or those of the named items."""
         names = self.request.named_locks or (self.spec.name,)
         return [self._fences[name] for name in names]
 
@@ -165,14 +156,14 @@ class Run:
                     self.lose(str(error))
 
     @contextmanager
-    def transaction(self) -> Iterator[psycopg.Connection[Any]]:
-        """Open a transaction that no fence protects: to read, or to write what is this run's alone."""
+    def transaction(self) -> Iterator[Connection[Any]]:
+        """Open one that no fence protects: to read, or to write what is this run's alone."""
         with translated(), transaction(self.engine) as connection:
             yield connection
 
     @contextmanager
-    def writing(self, fences: Sequence[lock.Fence]) -> Iterator[psycopg.Connection[Any]]:
-        """Open a write transaction behind the fence; commits at the end of the block, rolls back on any exception."""
+    def writing(self, fences: Sequence[lock.Fence]) -> Iterator[Connection[Any]]:
+        """Open a write transaction behind the fence."""
         if self.why_lost is not None:
             raise lock.LockLost(self.why_lost)
         with self.transaction() as connection:
@@ -181,7 +172,7 @@ class Run:
             lock.prove_locks(connection, fences)
 
     def keep_traceback(self) -> None:
-        """Keep the traceback being handled for the run's row (the first one)."""
+        """Keep the one being handled for the run's row, which has room for the first."""
         self.traceback = self.traceback or visible_lines(traceback.format_exc())
 
     def _write_progress(self, done: int, failed: int) -> None:
@@ -195,15 +186,15 @@ class Run:
             get_logger().warning("run.progress_not_written", error=visible(error))
 
 
+@dataclass
 class DryRun:
     """What the work of a dry run may use: it takes no lock, writes nothing, and ends when its work does."""
 
-    def __init__(self, *, spec: Job, engine: Engine) -> None:
-        self.spec = spec
-        self.engine = engine
-        self.eligible = 0
-        self.streak = False
-        self.shown = 0
+    spec: Job
+    engine: Engine
+    eligible: int = 0
+    streak: bool = False
+    shown: int = 0
 
     def must_stop(self) -> bool:
         """Whether no further item may be started."""
@@ -215,7 +206,7 @@ class DryRun:
         return True
 
     @contextmanager
-    def transaction(self) -> Iterator[psycopg.Connection[Any]]:
+    def transaction(self) -> Iterator[Connection[Any]]:
         """Open a read-only transaction, which waits for what others keep locked no longer than a write."""
         with translated(), transaction(self.engine) as connection:
             connection.execute("SET TRANSACTION READ ONLY")
@@ -228,18 +219,18 @@ class JobWork:
 
     job: ClassVar[Job]
 
-    def require_known(self, connection: psycopg.Connection[Any]) -> None:
+    def require_known(self, connection: Connection[Any]) -> None:
         """Raise UsageProblem if what is named does not exist, or is of no use."""
 
-    def if_due(self, connection: psycopg.Connection[Any]) -> Self | None:
+    def if_due(self, connection: Connection[Any]) -> Self | None:
         """Stamp the tick; return what of a scheduled run there is to do by now, None if nothing is."""
         return self if record.is_tick_due(connection, self.job.name) else None
 
-    def told_again_at(self, connection: psycopg.Connection[Any], now: datetime) -> datetime:  # noqa: ARG002 - others do
+    def told_again_at(self, connection: Connection[Any], now: datetime) -> datetime:  # noqa: ARG002 - others do
         """Return when a tick that finds the job switched off says so again, if work is due then."""
         return now + timedelta(hours=1)
 
-    def require_ready(self, connection: psycopg.Connection[Any]) -> None:
+    def require_ready(self, connection: Connection[Any]) -> None:
         """Raise what would make the whole run pointless."""
 
     @property
@@ -258,13 +249,8 @@ class JobWork:
 
 
 def run_dry(spec: Job, work: Callable[[DryRun], list[ItemResult]], engine: Engine) -> Report:
-    """
-    Return the report that a run's work would have, were it done now.
-
-    Raises:
-        JobsyncError: what a run would close its row with.
-    """
-    run = DryRun(spec=spec, engine=engine)
+    """Return the report of a run's work, were it done now; raises what a run would close its row with."""
+    run = DryRun(spec, engine)
     results = work(run)
     status, code = judge_run(results)
     return Report(spec.name, status, code, None, count_items(results, eligible=run.eligible), tuple(results))
@@ -285,7 +271,6 @@ def run_job(
 
     Args:
         work: gets the run, sets `run.eligible`, returns the items' results.
-        connections: work connections the run may open.
         unfinished: told of every run that is closed here, this one or one found dead, if it left items unfinished.
 
     Raises:
@@ -293,13 +278,9 @@ def run_job(
             was stopped before it took a lock.
     """
     who = record.identify(uuid4(), spec.name, _trigger(request, environ), environ)
-    with (
-        log_fields(job=spec.name, run_id=str(who.run_id)),
-        ExitStack() as stack,
-        translated(),
-    ):
+    with log_fields(job=spec.name, run_id=str(who.run_id)), ExitStack() as stack, translated():
         lock.refuse_lock_url(database, application_name=who.application_name)
-        run = Run(spec=spec, request=request, who=who, database=database, connections=connections, environ=environ)
+        run = Run(spec, request, who, database, connections, environ)
         stack.callback(run.locks.close)
         stack.enter_context(_stopped_by_signals(run))
         if run.cancelled:
@@ -329,7 +310,6 @@ def run_job(
 
 
 def _trigger(request: Request, environ: Mapping[str, str]) -> str:
-    """Return who asked: a person (also one who types --scheduled at a terminal), systemd, or cron and its like."""
     if not request.scheduled or os.isatty(0) or os.isatty(2):  # no service and no cron line has a terminal
         return "manual"
     return "timer" if "INVOCATION_ID" in environ else "cron"
@@ -343,7 +323,7 @@ def disabled_report(job: str, *, quiet: bool = False) -> Report:
 
 
 def _take_locks(run: Run) -> str | None:
-    """Take the job's lock, or those of the named items; returns None, or who is in the way of all of them."""
+    """Take the job's lock, or those of the named items that are free; returns who is in the way if none is."""
     names = run.request.named_locks or (run.spec.name,)
     deadline = time.monotonic() + run.request.wait_s
     refused: dict[str, str] = {}
@@ -434,11 +414,8 @@ def _say(report: Report, *, recorded: bool) -> None:
 
 @contextmanager
 def _stopped_by_signals(run: Run) -> Iterator[None]:
-    """
-    SIGTERM and SIGINT let current items finish, also one that came before the run could listen; handlers can be set in
-    the main thread only.
-    """
-    if threading.current_thread() is not threading.main_thread():
+    """SIGTERM and SIGINT let current items finish, also one that came before the run could listen."""
+    if threading.current_thread() is not threading.main_thread():  # no other may set handlers
         yield
         return
 
@@ -457,7 +434,7 @@ def _stopped_by_signals(run: Run) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def database_now(connection: psycopg.Connection[Any]) -> datetime:
+def database_now(connection: Connection[Any]) -> datetime:
     """Return the database's clock, read once a transaction and handed down."""
     now: datetime
     [(now,)] = connection.execute("SELECT now()").fetchall()

@@ -18,13 +18,7 @@ RESULTS = ("succeeded", "partial", "held", "failed")
 
 @dataclass(frozen=True)
 class Totals:
-    """
-    What was ever counted.
-
-    Args:
-        runs: by job, status and the upper bound of their length in seconds: how many, and how long they took together.
-        items: by job and result.
-    """
+    """What was ever counted: runs by job, status and bound, with their seconds; items by job and result."""
 
     runs: Mapping[tuple[str, str, float], tuple[int, float]]
     items: Mapping[tuple[str, str], int]
@@ -50,7 +44,6 @@ def count_run(connection: Connection[Any], run_id: UUID) -> None:
 
 
 def read_totals(connection: Connection[Any]) -> Totals:
-    """Return what was ever counted."""
     runs = connection.execute("SELECT job, status, le, runs, seconds FROM run_totals").fetchall()
     items = connection.execute("SELECT job, result, items FROM item_totals").fetchall()
     return Totals({tuple(row[:3]): (row[3], row[4]) for row in runs}, {tuple(row[:2]): row[2] for row in items})

@@ -20,7 +20,7 @@ import typer
 
 from jobsync.cli.command import command
 from jobsync.cli.invoke import invoke
-from jobsync.cli.output import print_table, write
+from jobsync.cli.output import write
 from jobsync.db import embedded
 from jobsync.errors import JobsyncError
 from jobsync.jobs import CHECK_AUTHORIZATIONS, GENERATE_RIDE, STOCK_SYNC
@@ -45,13 +45,10 @@ EasyCars on a loopback port. Two of the six are broken on purpose; they must not
 of Ecuador submit documents; a stand-in SRI decides on them, and what it authorizes is printed.
 """
 
-_NIGHT_1 = """
-Night 1: nothing is known yet
------------------------------"""
-
-_NIGHT_2 = """
-Night 2: prices moved, cars were sold, one feed is suddenly empty
------------------------------------------------------------------"""
+_NIGHTS = (
+    "Night 1: nothing is known yet",
+    "Night 2: prices moved, cars were sold, one feed is suddenly empty",
+)
 
 _HELD = """
 One dealership's feed came back empty. That is a fault far more often than a clearance, so nothing was removed:
@@ -71,7 +68,6 @@ Where to look next:
     {command} sandbox serve
                      the same stand-ins for your own experiments
 """
-
 
 _DOCUMENTS = """
 Documents: two taxpayers, and the tax authority of Ecuador
@@ -145,26 +141,16 @@ def addresses(database: str, cars: Served, taxes: Served, *, storage: Path) -> d
 
 
 def play(show: Show, service: EasyCarsSandbox, documents: Sequence[Invented], folder: Path, pages: Path) -> None:
-    """
-    Play the two nights and the morning.
-
-    Args:
-        service: the stand-in EasyCars that answers, turned to the second night here.
-        folder: takes the documents to import.
-        pages: the storage of RIDE files.
-    """
-    scenario = service.scenario
+    """Play the nights and the morning; `folder` takes the documents to import, `pages` is the storage of RIDE files."""
     show.command("db", "upgrade")
     added = show.ask("sandbox", "seed", "--documents", "0")["dealerships"]
     write(f"{len(added)} dealerships added, with their EasyCars credentials (stored encrypted).\n")
-    service.set_night(1)
-    write(_NIGHT_1 + "\n")
-    show.command(STOCK_SYNC.name, "--concurrency", "3", expect=3)
-    service.set_night(2)
-    time.sleep(_RETRY_AFTER_S)
-    write(_NIGHT_2 + "\n")
-    show.command(STOCK_SYNC.name, "--concurrency", "3", expect=3)
-    _explain(show, scenario)
+    for night, title in enumerate(_NIGHTS, 1):
+        service.set_night(night)
+        time.sleep(_RETRY_AFTER_S * (night - 1))
+        write(f"\n{title}\n{'-' * len(title)}\n")
+        show.command(STOCK_SYNC.name, "--concurrency", "3", expect=3)
+    _explain(show)
     _play_documents(show, documents, folder, pages)
     write("\nEvery run, as anybody can look it up later:\n\n")
     show.command("runs", "list")
@@ -185,7 +171,6 @@ class Show:
         self.program, self.environ = program, environ
 
     def command(self, *arguments: str, expect: int = 0) -> None:
-        """Run a command and show what it prints."""
         write(f"$ jobsync {shlex.join(arguments)}\n")
         self._run(arguments, expect)
 
@@ -201,31 +186,21 @@ class Show:
             raise DemoFailed(f"demo: jobsync {' '.join(arguments)} ended with {code}, expected {expect}")
 
 
-def _explain(show: Show, scenario: Scenario) -> None:
+def _explain(show: Show) -> None:
     """Show what of the second night a person would ask about."""
-    prices = [
-        {**change, "name": dealer.name}
-        for number, dealer in enumerate(scenario.dealers, 1)
-        for change in show.ask("stock", "history", str(number))
-        if change["field"] == "price"
-    ]
-    held = [{**hold, "vehicles": len(hold["stock_numbers"])} for hold in show.ask("holds", "list")]
-    change = {"stock number": "stock_number", "vehicle": "title", "before": "old", "now": "new"}
-    refusal = {"place in the feed": "position", "stock number": "stock_number", "why": "reason"}
-    hold = {"vehicles": "vehicles", "listed": "listed_before", "in the feed": "listed_now", "why": "reason"}
-    for title, columns, rows in (
-        ("Prices that changed (jobsync stock history ID)", {"dealership": "name", **change}, prices),
-        (
-            "Items that were refused, and kept for you to look at (jobsync stock refused)",
-            {"dealership": "name", **refusal},
-            show.ask("stock", "refused"),
-        ),
-        ("What waits for a person (jobsync holds list)", {"id": "id", "dealership": "name", **hold}, held),
+    rows: list[Any] = []
+    for title, words in (
+        ("Prices that changed, cars that were sold", ("stock", "changes")),
+        ("Items that were refused, and kept for you to look at", ("stock", "refused")),
+        ("What waits for a person", ("holds", "list")),
     ):
-        print_table(list(columns), [[row[key] for key in columns.values()] for row in rows], title=title)
+        rows = show.ask(*words)
         if not rows:
             raise DemoFailed(f"demo: the second night has nothing to show: {title}")
-    write(_HELD.format(number=held[0]["vehicles"], id=held[0]["id"], dealership=held[0]["dealership_id"]))
+        write(f"\n{title}:\n\n")
+        show.command(*words)
+    held = rows[0]
+    write(_HELD.format(number=len(held["stock_numbers"]), id=held["id"], dealership=held["dealership_id"]))
 
 
 # --- documents -------------------------------------------------------------------------------------------------------
@@ -261,7 +236,6 @@ def _pages_folder() -> Path:
 
 
 def _play_documents(show: Show, documents: Sequence[Invented], folder: Path, storage: Path) -> None:
-    """Import, ask, explain, ask again, print; `folder` takes the files to import."""
     write(_DOCUMENTS)
     for ruc in dict.fromkeys(one.key[10:23] for one in documents):
         show.command("tenant", "add", ruc, taxpayer_of(ruc).name, "--environment", "test")

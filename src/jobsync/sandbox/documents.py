@@ -117,12 +117,7 @@ def _address(rng: Random) -> str:
 
 
 def check_digit(first_48: str) -> str:
-    """
-    Return the 49th digit of a key: weights 2 to 7 from the right, modulo 11; 11 is written 0 and 10 is written 1.
-
-    >>> check_digit("040720190117921777580011001002000000030123456781")
-    '5'
-    """
+    """Return the 49th digit of a key: weights 2 to 7 from the right, modulo 11; 11 is written 0 and 10 is written 1."""
     total = sum(int(digit) * (2 + place % 6) for place, digit in enumerate(reversed(first_48)))
     return {11: "0", 10: "1"}.get(11 - total % 11, str(11 - total % 11))
 
@@ -144,13 +139,7 @@ def make_key(
 
 def is_key(text: str) -> bool:
     """Whether a text is a key: 49 digits, the last one right, of a kind that exists."""
-    return (
-        len(text) == 49
-        and text.isascii()
-        and text.isdigit()
-        and check_digit(text[:48]) == text[48]
-        and text[8:10] in KINDS
-    )
+    return bool(re.fullmatch("[0-9]{49}", text)) and check_digit(text[:48]) == text[48] and text[8:10] in KINDS
 
 
 # --- what is asked for -----------------------------------------------------------------------------------------------
@@ -172,12 +161,7 @@ def invent_documents(
     environment: str = "1",
     rich: bool = False,
 ) -> Iterator[Invented]:
-    """
-    Invent documents one after the other, kinds and issuers in turn, the oldest first, spread over _DAYS.
-
-    Args:
-        rich: with up to 20 lines and some of EXTRAS.
-    """
+    """Invent documents, kinds and issuers in turn, the oldest first; `rich` ones have more lines, and some EXTRAS."""
     rucs = invent_rucs(issuers, seed=seed)
     for number in range(count):
         code, ruc = codes[number % len(codes)], rucs[number // len(codes) % len(rucs)]
@@ -192,9 +176,9 @@ def write_documents(folder: Path, documents: Iterable[Invented]) -> list[str]:
     """Write each document to a file named after its key; returns the keys."""
     folder.mkdir(parents=True, exist_ok=True)
     keys = []
-    for one in documents:
-        (folder / f"{one.key}.xml").write_bytes(one.document)
-        keys.append(one.key)
+    for key, document in documents:
+        (folder / f"{key}.xml").write_bytes(document)
+        keys.append(key)
     return keys
 
 
@@ -207,13 +191,10 @@ def invent_document(
     signed: bool = True,
 ) -> bytes:
     """
-    Invent the document that a key names.
+    Invent the document that a key names; the key decides what is sold to whom, too.
 
-    Args:
-        key: decides issuer, kind, day, environment, number, and what is sold to whom.
-        version: one that the kind has; None: any.
-        lines: None: one to six.
-        extras: words of EXTRAS; those that kind or version do not have are left out.
+    Without a `version`, any that the kind has; without `lines`, one to six. Of `extras`, words of EXTRAS, those that
+    kind or version do not have are left out.
     """
     root, versions = KINDS[key[8:10]]
     document = _Document(key, versions, version, lines, extras)
@@ -227,20 +208,12 @@ _BETWEEN_TAGS = re.compile(r">\s+<")
 @cache
 def templates() -> Environment:
     """Return what writes the XML of documents and answers; it escapes what is put in."""
-    found = Environment(
-        loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True, undefined=StrictUndefined
-    )
-    found.filters |= {
-        "money": _money,
-        "day": lambda day, later=0: f"{day + timedelta(days=later):%d/%m/%Y}",
-        "share": _share,
-    }
-    found.globals |= {
-        "make_key": make_key,
-        "RETENTIONS": _RETENTIONS,
-        "SIX_DECIMALS": _SIX_DECIMALS,
-        "FULL_TRANSPORT": _FULL_TRANSPORT,
-    }
+    loader = FileSystemLoader(Path(__file__).with_name("templates"))
+    found = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    found.filters |= {"money": _money, "share": _share}
+    found.filters["day"] = lambda day, later=0: f"{day + timedelta(days=later):%d/%m/%Y}"
+    found.globals |= {"make_key": make_key, "RETENTIONS": _RETENTIONS}
+    found.globals |= {"SIX_DECIMALS": _SIX_DECIMALS, "FULL_TRANSPORT": _FULL_TRANSPORT}
     return found
 
 
@@ -276,12 +249,10 @@ class _Party(NamedTuple):
 
 
 class _Tax(NamedTuple):
-    """Base and amount in cents."""
-
     code: str
     percentage_code: str
     rate: int
-    base: int
+    base: int  # cents, like the amount
     amount: int
 
 
@@ -311,15 +282,12 @@ class _Document:
         self.party = self.invent_party(final_consumer=code == "01")
         sold = code in ("01", "03", "04")
         self.lines = self.invent_lines(excise=code != "03" and "excise" in extras) if sold else []
-        self._add_up(invoice=code == "01")
-
-    def _add_up(self, *, invoice: bool) -> None:
-        extras = self.extras if invoice else frozenset[str]()
+        asked = self.extras if code == "01" else frozenset[str]()
         self.net = sum(line["total"] for line in self.lines)
-        self.tip = _share(self.net, 10) if "tip" in extras else 0
-        self.freight = 1250 if "export" in extras else 0
-        self.refund = 150 if "refund" in extras else 0
-        self.third = 375 if "third_parties" in extras and self.version in _FULL_TRANSPORT else 0
+        self.tip = _share(self.net, 10) if "tip" in asked else 0
+        self.freight = 1250 if "export" in asked else 0
+        self.refund = 150 if "refund" in asked else 0
+        self.third = 375 if "third_parties" in asked and self.version in _FULL_TRANSPORT else 0
         sums: dict[tuple[str, str], _Tax] = {}
         for tax in (tax for line in self.lines for tax in line["taxes"]):
             so_far = sums.get(tax[:2], tax._replace(base=0, amount=0))
@@ -330,11 +298,9 @@ class _Document:
         self.total = taxed + self.tip + self.freight * 4 + self.third - refunded
 
     def words(self, text: str) -> str:
-        """A text, or one as long as the schema allows if long ones are wished for."""
         return (f"{text} " * (_TEXT_MOST // len(text) + 1))[:_TEXT_MOST].strip() if "long" in self.extras else text
 
     def other_number(self) -> str:
-        """The number of some earlier document."""
         return f"001-002-{self.rng.randint(1, 99_999):09d}"
 
     def other_ruc(self) -> str:

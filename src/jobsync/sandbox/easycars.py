@@ -1,9 +1,8 @@
 """
-A stand-in for the EasyCars Stock API, as a WSGI application.
+A stand-in for the EasyCars Stock API, from the vendor's document V1.01 (16/09/2025).
 
-Written from the vendor's Stock API document V1.01 (16/09/2025). What that document leaves open is guessed here: HTTP
-status 200 for error envelopes, Code 7 for requests that are not of the documented form, an empty list for a wrong
-account and for an unknown yard.
+Guessed are HTTP status 200 for error envelopes, Code 7 for requests that are not of the documented form, and an empty
+list for a wrong account and for an unknown yard.
 """
 
 from __future__ import annotations
@@ -22,8 +21,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from jobsync.sandbox.scenario import NORMAL, Behaviour, Body, Client, Dealer, Scenario
-from jobsync.sandbox.scenario_file import Text
-from jobsync.sandbox.stand_in import Reply, StandIn, plain, read_body
+from jobsync.sandbox.stand_in import Reply, StandIn, Text, plain, read_body
 from jobsync.sandbox.stock import entries_on
 
 if TYPE_CHECKING:
@@ -35,12 +33,7 @@ _JSON = "application/json; charset=utf-8"
 
 @dataclass
 class SeenRequest:
-    """
-    A request as the stand-in saw it.
-
-    `token_use` counts how often the token was presented, this time included (0: it was never valid). `behaviour` is
-    what was played; `status` the HTTP status, 0 if none was sent.
-    """
+    """A request as the stand-in saw it."""
 
     operation: str
     at: float
@@ -48,9 +41,8 @@ class SeenRequest:
     client_id: str | None = None
     account_number: str | None = None
     yard_code: str | None = None
-    token_use: int = 0
-    behaviour: str = "normal"
-    status: int = 200
+    token_use: int = 0  # how often the token was presented, this time included; 0: it was never valid
+    status: int = 200  # 0 if none was sent
 
 
 class _StockRequest(msgspec.Struct):
@@ -67,12 +59,7 @@ class _IssuedToken:
 
 
 class EasyCarsSandbox(StandIn):
-    """
-    The application: `POST …/RequestToken`, `POST …/GetAdvertisementStocks` and `…/__control`, below any prefix.
-
-    `GET …/__control` tells the state, `POST …/__control` with `{"night": 2}` or `{"night": "+1"}` turns to a night.
-    Tokens expire by `now`.
-    """
+    """`POST …/RequestToken`, `…/GetAdvertisementStocks` and `…/__control`, below any prefix; tokens expire by `now`."""
 
     FIREWALL_PAGE = (
         b"<!DOCTYPE html>\n<html><head><title>One moment, please</title></head>\n<body><h1>Checking your browser</h1>"
@@ -93,7 +80,6 @@ class EasyCarsSandbox(StandIn):
         self.requests = deque[SeenRequest](maxlen=REQUESTS_KEPT)  # the last ones answered, oldest first
 
     def set_night(self, night: int) -> None:
-        """Turn to a night; requests under way are answered by either."""
         if night < 1:
             raise ValueError(f"nights count from 1, got {night}")
         with self.lock:
@@ -101,13 +87,11 @@ class EasyCarsSandbox(StandIn):
             self._lists.clear()
 
     def change(self, asked: Any) -> None:
-        """Turn to a night."""
         night = asked["night"]
         step = isinstance(night, str) and night.startswith("+")
         self.set_night(self.night + int(night) if step else int(night))
 
     def state(self) -> Mapping[str, object]:
-        """Return the night, what was asked, and each dealer's credentials."""
         return {
             "night": self.night,
             "requests": len(self.requests),
@@ -119,7 +103,6 @@ class EasyCarsSandbox(StandIn):
         }
 
     def answer(self, operation: str, environ: WSGIEnvironment) -> tuple[Reply, Behaviour]:
-        """Answer one of the two operations, and remember the request."""
         seen = SeenRequest(operation, self.now(), self.night)
         reply, behaviour = plain(404, "no such operation"), NORMAL
         operations = {"RequestToken": self._request_token, "GetAdvertisementStocks": self._stocks}
@@ -128,12 +111,9 @@ class EasyCarsSandbox(StandIn):
                 reply, behaviour = operations[operation](seen, environ)
             else:
                 reply = plain(405, "POST only")
-        seen.behaviour = behaviour.kind
         seen.status = 0 if behaviour.kind == "not_listening_drop" else reply.status
         self.requests.append(seen)
         return reply, behaviour
-
-    # The two operations
 
     def _request_token(self, seen: SeenRequest, environ: WSGIEnvironment) -> tuple[Reply, Behaviour]:
         query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
@@ -163,12 +143,13 @@ class EasyCarsSandbox(StandIn):
         if dealer is None or dealer.client != client.client_id or dealer.account_secret != model.AccountSecret:
             return _listing(b"[]"), NORMAL
         behaviour = dealer.on(seen.night).behaviour or NORMAL
-        once = behaviour.kind in ("expired_token_once", "unauthorized_401_once")
-        behaviour = self.turn((dealer.account_number, seen.night), behaviour, times=1 if once else None)
-        if behaviour.kind in ("expired_token_once", "unauthorized_401_once"):
+        void_status = {"expired_token_once": 200, "unauthorized_401_once": 401}
+        once = 1 if behaviour.kind in void_status else None
+        behaviour = self.turn((dealer.account_number, seen.night), behaviour, times=once)
+        if behaviour.kind in void_status:
             with self.lock:
                 self._tokens.pop(token, None)
-            return _INVALID_TOKEN._replace(status=401 if behaviour.kind == "unauthorized_401_once" else 200), behaviour
+            return _INVALID_TOKEN._replace(status=void_status[behaviour.kind]), behaviour
         return self._stock_answer(dealer, seen, behaviour), behaviour
 
     def _stock_answer(self, dealer: Dealer, seen: SeenRequest, behaviour: Behaviour) -> Reply:
@@ -201,13 +182,10 @@ class EasyCarsSandbox(StandIn):
                 self._lists[key] = made
             return self._lists[key]
 
-    # Tokens
-
     def _issue(self, client: Client) -> str:
-        now = self.now()
-        lifetime = self.scenario.token_lifetime_s
-        issued_at = int(now)
-        claims = {"ClientID": client.client_id, "nbf": issued_at, "exp": issued_at + int(lifetime), "iat": issued_at}
+        now, lifetime = self.now(), self.scenario.token_lifetime_s
+        at = int(now)
+        claims = {"ClientID": client.client_id, "nbf": at, "exp": at + int(lifetime), "iat": at}
         unsigned = ".".join(_base64url(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
         with self.lock:
             self._tokens_issued += 1
@@ -219,7 +197,6 @@ class EasyCarsSandbox(StandIn):
         return token
 
     def _present(self, token: str, seen: SeenRequest) -> Client | None:
-        """Return whose token it is, if it is valid now."""
         with self.lock:
             held = self._tokens.get(token)
             if held is None or held.expires_at <= self.now():

@@ -32,23 +32,12 @@ ODDITIES: Mapping[str, tuple[Vehicle, ...]] = {
 
 
 def odd_stock_number(name: str) -> str:
-    """
-    Return the stock number that an oddity's item carries (`no_stock_number` and `not_an_object` carry none).
-
-    >>> odd_stock_number("nan_price")
-    'ODD04'
-    """
+    """Return the stock number that an oddity's item carries: `ODD04` (two oddities carry none)."""
     return f"ODD{list(ODDITIES).index(name) + 1:02}"
 
 
 def odd_items(name: str, template: Vehicle) -> list[bytes]:
-    """
-    Render an oddity's items.
-
-    Args:
-        name: one of ODDITIES.
-        template: a sound vehicle, from which all that is not odd is taken.
-    """
+    """Render an oddity's items; what is not odd in them is that of `template`."""
     if name == "not_an_object":
         return [b'"see the office"']
     vehicle = {**template, "StockNumber": odd_stock_number(name), "VIN": "", "RegoNum": "", "Price": 21990}

@@ -1,9 +1,4 @@
-"""
-What the stand-ins play: EasyCars' clients, dealers, and how each dealer's feed behaves on each night; and the SRI.
-
-docs/sandbox.md shows the files, which have the keys of the types here. A file without clients and dealers plays the
-default ones.
-"""
+"""What the stand-ins play; docs/sandbox.md shows the files, whose keys are those of the types here."""
 
 from __future__ import annotations
 
@@ -18,11 +13,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from jobsync.errors import UsageProblem
-from jobsync.sandbox import scenario_file
+from jobsync.sandbox import stand_in
 from jobsync.sandbox.fields import blank_vehicle
 from jobsync.sandbox.oddities import ODDITIES
-from jobsync.sandbox.scenario_file import Seconds, Text, words
 from jobsync.sandbox.sri_scenario import DEFAULT_SRI, Play, SriScenario
+from jobsync.sandbox.stand_in import Seconds, Text, words
 
 _Oddity = Annotated[str, words(ODDITIES)]
 
@@ -31,7 +26,7 @@ class ScenarioError(UsageProblem):
     """A scenario file cannot be played; the text names file and key and says what was expected."""
 
 
-class Behaviour(scenario_file.Behaviour, frozen=True):
+class Behaviour(stand_in.Behaviour, frozen=True):
     """What EasyCars can do beside; `hex` is what `garbage` sends, declared as JSON."""
 
     code: Annotated[int, Meta(ge=0, le=9999)] = 7
@@ -40,7 +35,7 @@ class Behaviour(scenario_file.Behaviour, frozen=True):
     hex: Annotated[str, Meta(pattern="^([0-9a-fA-F]{2})*$")] = b"\x00\xff\xfe{\x80 not JSON".hex()
 
     KINDS: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        **scenario_file.Behaviour.KINDS,
+        **stand_in.Behaviour.KINDS,
         "garbage": ("hex",),
         "null_list": (),  # Code 0 and StockList null
         "code": ("code", "message", "with_list"),  # an error envelope, with_list: beside the list
@@ -99,8 +94,8 @@ class Dealer(Night, frozen=True):
     """
     A dealer account, and what holds on every night that says nothing else.
 
-    `client` is the ClientID that may ask for it. `vehicles` are invented unless a feed is given. `mistyped` means
-    that `Scenario.credentials_to_store` hands out a wrong client secret.
+    `client` is the ClientID that may ask for it. `vehicles` are invented unless a feed is given. `mistyped`: its
+    operator stores a wrong client secret.
     """
 
     name: Text
@@ -114,7 +109,7 @@ class Dealer(Night, frozen=True):
     mistyped: bool = False
 
     def on(self, night: int) -> Night:
-        """Return what holds on a night, with the dealer's own behaviour and feed where the night says nothing."""
+        """Return what holds on a night: the dealer's own behaviour, oddities and feed where the night has none."""
         plan = self.nights.get(night, Night())
         feed = self if plan.feed is None else plan
         return Night(
@@ -160,16 +155,15 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
         ids = [client.client_id for client in self.clients]
         numbers = [dealer.account_number for dealer in self.dealers]
         for key, values in (("client_id", ids), ("account_number", numbers)):
-            for value in set(values):
-                if values.count(value) > 1:
-                    raise ValueError(f"{key}: expected one that no other has, got {value!r}")
+            if twice := [value for value in values if values.count(value) > 1]:
+                raise ValueError(f"{key}: expected one that no other has, got {twice[0]!r}")
         for dealer in self.dealers:
             if dealer.client not in ids:
                 expected = f"expected one of {', '.join(ids)}, got {dealer.client!r}"
                 raise ValueError(f"client of {dealer.account_number}: {expected}")
 
     def credentials(self, dealer: Dealer) -> dict[str, str]:
-        """Return the credentials that work, under the names that `jobsync credentials set --from-stdin` reads."""
+        """Return the credentials that work, under the names that `credentials set --from-stdin` reads."""
         client = next(client for client in self.clients if client.client_id == dealer.client)
         return {
             "client_id": client.client_id,
@@ -186,12 +180,7 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_scenario(path: Path) -> Scenario:
-    """
-    Read a scenario file (JSON if its name ends in .json, else TOML).
-
-    Raises:
-        ScenarioError: the first mistake in it, by key, with what was expected there.
-    """
+    """Read a scenario file (JSON if its name ends in .json, else TOML); ScenarioError names the first mistake in it."""
     language, loads = ("JSON", json.loads) if path.suffix == ".json" else ("TOML", tomllib.loads)
     try:
         values = loads(path.read_text(encoding="utf-8"))
@@ -238,10 +227,14 @@ def _inherit(table: dict[str, Any], key: str, common: dict[str, Any]) -> None:
         table[key] = [common | each if isinstance(each, dict) else each for each in table[key]]
 
 
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
+
+
 def _reading_files(folder: Path) -> Callable[[type, Any], object]:
     def read(kind: type, given: Any) -> object:
         if kind is Items and isinstance(given, list):
-            return Items(_completed(item) for item in given)
+            completed = (blank_vehicle() | item if isinstance(item, dict) else item for item in given)
+            return Items(json.dumps(item, default=str).encode() for item in completed)
         if not isinstance(given, str):
             raise ValueError(f"expected the name of a file, got {given!r}")
         file = folder / given
@@ -251,18 +244,10 @@ def _reading_files(folder: Path) -> Callable[[type, Any], object]:
             return file
         try:
             content = file.read_bytes()
+            return Body(content) if kind is Body else Items(map(bytes, _ITEMS.decode(content)))
         except OSError as error:
             raise ValueError(f"expected a file that can be read, got {given!r}: {error.strerror}") from error
-        if kind is Body:
-            return Body(content)
-        try:
-            return Items(bytes(item) for item in msgspec.json.decode(content, type=list[msgspec.Raw]))
         except ValueError as error:
             raise ValueError(f"expected a JSON array (use body_file for what is not JSON; {error})") from error
 
     return read
-
-
-def _completed(item: object) -> bytes:
-    """Write an item with the vendor's blanks for what it does not say."""
-    return json.dumps(blank_vehicle() | item if isinstance(item, dict) else item, default=str).encode()

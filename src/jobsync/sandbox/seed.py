@@ -36,17 +36,12 @@ def seed(
     """
     Add the scenario's dealerships with what their operators typed in, the issuers of its documents, and these.
 
-    Returns dealerships {id, name}, tenants {ruc, name} and how many documents of each outcome of the import.
-    One transaction: the caller's. Where the scenario names a folder of documents, those are taken, else they are
-    invented; the stand-in answers with the same bytes.
-
-    Args:
-        invented: how many documents to invent.
-        environment: of the invented ones, test or production.
-        add: leave what is there, and add what is not; else the database must hold neither dealership nor tenant.
+    Returns dealerships {id, name}, tenants {ruc, name} and how many documents of each outcome of the import. One
+    transaction: the caller's. Where the scenario names no folder of documents, `invented` many are invented; the
+    stand-in answers with the same bytes.
 
     Raises:
-        UsageProblem: it holds some.
+        UsageProblem: the database holds dealerships or tenants, and `add` does not say to leave those and add the rest.
     """
     connection.execute(text("LOCK TABLE dealerships, tenants IN SHARE ROW EXCLUSIVE MODE"))
     names = set(connection.execute(select(dealerships.c.name)).scalars())
@@ -85,7 +80,6 @@ def _add_dealerships(
 
 
 def _add_tenants(connection: Connection, files: Iterable[Path], there: set[str]) -> list[dict[str, object]]:
-    """Add the issuer of each file, once, by the name that the file has of it."""
     added: list[dict[str, object]] = []
     for file in files:
         ruc, environment = file.stem[10:23], "test" if file.stem[23] == ENVIRONMENTS["test"] else "production"

@@ -102,20 +102,15 @@ class BothVendors:
         return self.sri(environ, start_response) if of_the_sri else self.easycars(environ, start_response)
 
     def interrupt(self) -> None:
-        """End every wait under way."""
         self.easycars.interrupt()
         self.sri.interrupt()
 
 
 def serve(app: WSGIApplication, host: str = "127.0.0.1", port: int = 0, *, path: str = EASYCARS_PATH) -> Served:
     """
-    Serve `app` until the returned context manager is left.
+    Serve `app` until the returned context manager is left; port 0 takes any that is free.
 
-    Args:
-        app: if it has a method `interrupt()`, that is called on closing until no request is under way.
-        host: only this machine can reach the default.
-        port: 0 takes any that is free.
-        path: joined to the origin to make `Served.url`.
+    If it has a method `interrupt()`, that is called on closing until no request is under way.
 
     Raises:
         UsageProblem: the address is in use, or not one of this machine's.
@@ -123,12 +118,9 @@ def serve(app: WSGIApplication, host: str = "127.0.0.1", port: int = 0, *, path:
     """
     if find_spec("waitress") is None:
         raise ConfigurationProblem("the stand-ins are served by waitress, which is not installed: pip install waitress")
-    return Served(app, _listen(host, port), path=path)
-
-
-def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=1024)
+        listener = socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
         raise UsageProblem(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+    return Served(app, listener, path=path)

@@ -1,9 +1,8 @@
 """
-A stand-in for the SRI's authorization service, as a WSGI application.
+A stand-in for the SRI's authorization service, from its paper (Ficha Técnica v2.34), WSDL and public answers.
 
-Written from the tax authority's paper (Ficha Técnica v2.34), the service's WSDL and answers that were made public. What
-they leave open is guessed here: the shape of the answer for a key that is none (message 80), HTTP status 500 for
-faults, an empty answer for a key whose check digit is wrong.
+Guessed are the answer for a key that is none (message 80), HTTP status 500 for faults, and an empty answer for a key
+whose check digit is wrong.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -44,13 +43,7 @@ _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>\s*")
 
 
 class SriSandbox(StandIn):
-    """
-    The application: `POST …/AutorizacionComprobantesOffline` and `…/__control`, below any prefix.
-
-    `GET …/__control` tells the state; `POST …/__control` with `{"outage": "http_error"}`, or another word of
-    SriBehaviour.KINDS, begins an outage, and with `{"outage": null}` ends it. Documents ripen by `now`, and
-    authorizations are dated by it.
-    """
+    """`POST …/AutorizacionComprobantesOffline` and `…/__control`, below any prefix; documents ripen by `now`."""
 
     FIREWALL_PAGE = b"<html><head><title>Request Rejected</title></head><body>The request was blocked.</body></html>"
     CONTROL = f'{{"outage": null}} or one of {", ".join(SriBehaviour.KINDS)}'
@@ -64,16 +57,13 @@ class SriSandbox(StandIn):
         self._first_asked: dict[str, float] = {}
 
     def change(self, asked: Any) -> None:
-        """Begin or end an outage."""
         self._outage = None if asked["outage"] is None else SriBehaviour(asked["outage"])
 
     def state(self) -> Mapping[str, object]:
-        """Return what was asked, and the outage."""
         outage = self._outage_now()
         return {"asks": len(self.asks), "keys": len(self._first_asked), "outage": outage.kind if outage else None}
 
     def answer(self, operation: str, environ: WSGIEnvironment) -> tuple[Reply, SriBehaviour]:
-        """Answer a question about a document."""
         usual = SriBehaviour()
         if operation != OPERATION or environ["REQUEST_METHOD"] == "GET":
             return plain(404, "no such operation"), usual
@@ -95,24 +85,24 @@ class SriSandbox(StandIn):
         return next(outages, self._outage)
 
     def _say(self, key: str, play: Play) -> Reply:
-        """Say what is known of a key by now."""
         if len(key) != 49 or not key.isdigit():
-            return _authorizations(key, [_Node("RECHAZADA", codes=("80",))])
+            return _reply(key=key, nodes=[_Node("RECHAZADA", codes=("80",))])
         folder = self.scenario.documents
         file = folder / f"{key}.xml" if folder is not None else None
         there = file is not None and file.is_file()
         if not is_key(key) or (self.scenario.unknown == "empty" and not there):
-            return _authorizations(key)
+            return _reply(key=key)
         now = self.now()
         asked = self._first_asked.setdefault(key, now)
-        received_s, in_process_s = _delays(key, play)
-        decided = asked + received_s + in_process_s
-        if now < asked + received_s:
-            return _authorizations(key)
+        rng = Random(f"delays {key}")
+        received, in_process_s = asked + _draw(rng, play.received_s), _draw(rng, play.in_process_s)
+        decided = received + in_process_s
+        if now < received:
+            return _reply(key=key)
         if now < decided or play.outcome == "in_process":
             return _waiting(key, play)
         if play.outcome == "empty":
-            return _authorizations(key)
+            return _reply(key=key)
         if play.outcome == "returned":
             return _reply(key=key, returned=play.codes or ("35",))
         raw = file.read_bytes() if file is not None and there else invent_document(key)
@@ -132,18 +122,14 @@ def _read_question(body: bytes) -> str | None:
     return operation.findtext("claveAccesoComprobante", default="")  # in no namespace, as the WSDL says
 
 
-def _delays(key: str, play: Play) -> list[float]:
-    rng = Random(f"delays {key}")
-    spans = (play.received_s, play.in_process_s)
-    return [rng.uniform(*span) if isinstance(span, list) else rng.uniform(span, span) for span in spans]
+def _draw(rng: Random, span: float | list[float]) -> float:
+    return rng.uniform(*span) if isinstance(span, list) else rng.uniform(span, span)
 
 
 # --- what is said ----------------------------------------------------------------------------------------------------
 
 
 class _Node(NamedTuple):
-    """One attempt, as it is listed in an answer."""
-
     state: str
     number: str | None = None
     date: str | None = None
@@ -153,13 +139,9 @@ class _Node(NamedTuple):
 
 
 def _reply(status: int = 200, **values: object) -> Reply:
-    given = {"fault": None, "returned": (), "oddities": (), **values}
+    given = {"fault": None, "returned": (), "nodes": (), "oddities": (), **values}
     body = templates().get_template("answer.xml").render(texts=_TEXTS, namespace=_NAMESPACE, **given)
     return Reply(body.strip().encode(), _XML, status)
-
-
-def _authorizations(key: str, nodes: Iterable[_Node] = (), oddities: Iterable[str] = ()) -> Reply:
-    return _reply(key=key, nodes=list(nodes), oddities=oddities)
 
 
 def _said_instead(behaviour: SriBehaviour, key: str) -> Reply | None:
@@ -168,7 +150,7 @@ def _said_instead(behaviour: SriBehaviour, key: str) -> Reply | None:
     if behaviour.kind == "garbage":
         return Reply(b"\x00\xff\xfe<not xml", _XML)
     if behaviour.kind == "empty":
-        return _authorizations(key)
+        return _reply(key=key)
     if behaviour.kind == "other_key":
         other = _other_key(key)
         return _decided(other, Play(), invent_document(other).decode(), datetime(2026, 1, 2, 15, tzinfo=UTC))
@@ -176,56 +158,43 @@ def _said_instead(behaviour: SriBehaviour, key: str) -> Reply | None:
 
 
 def _other_key(key: str) -> str:
-    """Return a key of the same issuer and day, or of anybody, that is not this one."""
     if not is_key(key):
-        return make_key(datetime(2026, 1, 2, tzinfo=UTC).date(), "01", "1799999990001", 1)
-    day = datetime.strptime(key[:8], "%d%m%Y").replace(tzinfo=UTC).date()
+        return make_key(date(2026, 1, 2), "01", "1799999990001", 1)
+    day = date(int(key[4:8]), int(key[2:4]), int(key[:2]))
     sequence = (int(key[30:39]) + 1) % 10**9
     return make_key(day, key[8:10], key[10:23], sequence, environment=key[23], series=key[24:30], number=key[39:47])
 
 
 def _waiting(key: str, play: Play) -> Reply:
-    if play.waiting == "empty":
-        return _authorizations(key)
-    if play.waiting == "code_70":
-        return _reply(key=key, returned=("70",))
+    if play.waiting != "in_process":
+        return _reply(key=key, returned=("70",) if play.waiting == "code_70" else ())
     state = "EN PROCESO" if int(key[-1]) % 2 else "EN PROCESAMIENTO"
-    return _authorizations(key, [_Node(state)], play.oddities)
+    return _reply(key=key, nodes=[_Node(state)], oddities=play.oddities)
 
 
 def _decided(key: str, play: Play, document: str, at: datetime) -> Reply:
-    """Write the last word on a document, with what is odd about it."""
-    oddities = play.oddities
-    environment, inside = _environment(key, oddities), _document_inside(key, document, oddities)
+    oddities, codes, authorized = play.oddities, play.codes or ("39",), play.outcome == "authorized"
+    test = (key[23] == "1") != ("other_environment" in oddities)
+    environment = {True: ("PRUEBAS", "1"), False: ("PRODUCCIÓN", "2")}[test]["bare_environment" in oddities]
+    inside = _document_inside(key, document, oddities)
 
     def node(state: str, codes: Iterable[str], minutes_before: int = 0, number: str | None = None) -> _Node:
         date = _date(at - timedelta(minutes=minutes_before), oddities)
         return _Node(state, number, date, environment, inside, codes)
 
-    codes = play.codes or ("39",)
-    if play.outcome == "authorized":
+    if authorized:
         notices = ("60", "62") if key[23] == "1" else ("62",)
-        last = node(
-            "AUTORIZADO", notices if "notice" in oddities else (), number=None if "no_number" in oddities else key
-        )
-        before, after = [node("NO AUTORIZADO", codes, minutes) for minutes in (9, 4)], node("NO AUTORIZADO", codes, 2)
+        number = None if "no_number" in oddities else key
+        last = node("AUTORIZADO", notices if "notice" in oddities else (), number=number)
     else:
         last = node("RECHAZADO" if play.outcome == "rejected" else "NO AUTORIZADO", codes)
-        before, after = [last._replace(date=_date(at - timedelta(hours=1), oddities))], None
-    nodes = [*(before if "several" in oddities else ()), last]
-    if after is not None and "several_after" in oddities:
-        nodes.append(after)
-    return _authorizations(key, nodes, oddities)
+    refused = "NO AUTORIZADO" if authorized else last.state
+    before = [node(refused, codes, minutes) for minutes in ((9, 4) if authorized else (60,)) if "several" in oddities]
+    after = [node(refused, codes, 2)] if authorized and "several_after" in oddities else []
+    return _reply(key=key, nodes=[*before, last, *after], oddities=oddities)
 
 
-def _environment(key: str, oddities: Iterable[str]) -> str:
-    test = (key[23] == "1") != ("other_environment" in oddities)
-    if "bare_environment" in oddities:
-        return "1" if test else "2"
-    return "PRUEBAS" if test else "PRODUCCIÓN"
-
-
-_ODD_DATES = {
+_DATES = {
     "bad_date": "31/02/2026 10:30:00",
     "day_first_date": "%d/%m/%Y %H:%M:%S",
     "local_date": "%Y-%m-%d %H:%M:%S",
@@ -234,12 +203,9 @@ _ODD_DATES = {
 
 def _date(moment: datetime, oddities: Iterable[str]) -> str | None:
     local = moment.astimezone(_ECUADOR)
-    if "no_date" in oddities:
-        return None
-    for oddity, form in _ODD_DATES.items():
-        if oddity in oddities:
-            return local.strftime(form)
-    return local.isoformat(timespec="milliseconds" if local.second % 2 else "seconds")
+    usual = local.isoformat(timespec="milliseconds" if local.second % 2 else "seconds")
+    odd = next((form for oddity, form in _DATES.items() if oddity in oddities), None)
+    return None if "no_date" in oddities else local.strftime(odd) if odd else usual
 
 
 def _document_inside(key: str, document: str, oddities: Iterable[str]) -> str | None:

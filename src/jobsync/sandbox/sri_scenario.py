@@ -1,8 +1,4 @@
-"""
-What the SRI stand-in plays: when a document becomes authorized or refused, in which words, and when nobody answers.
-
-It is the table `sri` of a scenario file (docs/sandbox.md); `times` of a behaviour is counted by key.
-"""
+"""What the SRI stand-in plays, the table `sri` of a scenario file; `times` of a behaviour is counted by key."""
 
 from __future__ import annotations
 
@@ -12,8 +8,8 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct
 
-from jobsync.sandbox import scenario_file
-from jobsync.sandbox.scenario_file import Seconds, Text, words
+from jobsync.sandbox import stand_in
+from jobsync.sandbox.stand_in import Seconds, Text, words
 
 OUTCOMES = ("authorized", "refused", "rejected", "returned", "in_process", "empty")
 WAITING = ("in_process", "empty", "code_70")
@@ -28,13 +24,13 @@ _Key = Annotated[str, Meta(pattern="^[0-9]{49}$")]
 _Span = Seconds | Annotated[list[Seconds], Meta(min_length=2, max_length=2)]
 
 
-class SriBehaviour(scenario_file.Behaviour, frozen=True):
+class SriBehaviour(stand_in.Behaviour, frozen=True):
     """What the SRI can do beside; `code` is that of a SOAP fault."""
 
     code: Annotated[str, words(("Client", "Server"))] = "Server"
 
     KINDS: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        **scenario_file.Behaviour.KINDS,
+        **stand_in.Behaviour.KINDS,
         "soap_fault": ("code",),
         "other_key": (),  # the answer for another document
         "drop": (),  # the connection is closed without an answer
@@ -45,9 +41,8 @@ class Play(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
     What becomes of a document.
 
-    Args:
-        received_s, in_process_s: seconds, or from and to; the key decides where between.
-        codes: of the messages of a refusal; empty: 39 for a refusal, 35 for a document that is returned.
+    `received_s` and `in_process_s` are seconds, or from and to, and the key decides where between. `codes` are those of
+    a refusal's messages; empty: 39 for a refusal, 35 for a document that is returned.
     """
 
     outcome: Annotated[str, words(OUTCOMES)] = "authorized"
@@ -73,7 +68,6 @@ class SriRule(Play, frozen=True):
     document_code: _Digits = ""
 
     def fits(self, key: str) -> bool:
-        """Whether the rule is for this key."""
         return (
             (not self.keys or key in self.keys)
             and key.endswith(self.last)
@@ -107,10 +101,7 @@ class SriScenario(Play, frozen=True):
 
     def play_for(self, key: str) -> tuple[int, Play]:
         """Return the number of the rule that fits a key (0: none) and what is played."""
-        for number, rule in enumerate(self.rules, 1):
-            if rule.fits(key):
-                return number, rule
-        return 0, self
+        return next(((number, rule) for number, rule in enumerate(self.rules, 1) if rule.fits(key)), (0, self))
 
 
 # Everything is authorized after two to eight seconds in process, but for keys that end in 7 (refused with 39), 6 (a

@@ -7,16 +7,58 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, TypeVar
 
-from jobsync.sandbox.scenario_file import Behaviour
+from msgspec import Meta, Struct
+from msgspec.structs import fields
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 BODY_BYTES_MAX = 64 * 1024
 _HTML = "text/html; charset=utf-8"
+Text = Annotated[str, Meta(min_length=1)]
+Seconds = Annotated[float, Meta(ge=0, lt=1e9)]
+
+
+def words(choices: Iterable[str]) -> Meta:
+    """Return the rule that a text of a scenario file is one of these words."""
+    return Meta(pattern=f"^({'|'.join(choices)})$")
+
+
+class Behaviour(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a request is answered; `kind` is one of KINDS, `times` None means always."""
+
+    kind: str = "normal"
+    times: Annotated[int, Meta(ge=1)] | None = None
+    status: Annotated[int, Meta(ge=200, le=599)] | None = None
+    retry_after: Text | int | None = None
+    seconds: Seconds = 30.0
+    bytes_per_second: Annotated[float, Meta(gt=0)] = 20.0
+
+    # kind -> the parameters that it takes beside `times` (only the first so many requests)
+    KINDS: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "normal": (),
+        "empty": (),  # an answer with nothing in it
+        "html": ("status",),  # a firewall's page, with status 200 or another
+        "http_error": ("status", "retry_after"),
+        "garbage": (),
+        "truncated": (),  # half of the body, then the connection is cut
+        "slow": ("seconds",),  # waits before it answers
+        "drip": ("bytes_per_second",),
+    }
+
+    def __post_init__(self) -> None:
+        if self.kind not in self.KINDS:
+            raise ValueError(f"kind: expected one of {', '.join(self.KINDS)}, got {self.kind!r}")
+        takes = ("kind", "times", *self.KINDS[self.kind])
+        for field in fields(self):
+            if field.name not in takes and getattr(self, field.name) != field.default:
+                raise ValueError(f"{field.name}: unknown key, {self.kind} takes {', '.join(takes[1:])}")
+
+
 _Kind = TypeVar("_Kind", bound=Behaviour)
 
 
@@ -45,15 +87,15 @@ def read_body(environ: WSGIEnvironment) -> bytes:
     return body
 
 
+@dataclass
 class _Body:
     """What goes to the server, piece by piece; `close` says that the request is over."""
 
-    def __init__(self, chunks: Iterable[bytes], close: Callable[[], None]) -> None:
-        self._chunks = iter(chunks)
-        self.close = close
+    chunks: Iterable[bytes]
+    close: Callable[[], None]
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._chunks
+        return iter(self.chunks)
 
 
 class StandIn:
@@ -138,8 +180,7 @@ class StandIn:
         return _Body(chunks, on_close)
 
     def _drip(self, body: bytes, bytes_per_second: float) -> Iterator[bytes]:
-        """Hand a body over in small pieces, some five a second."""
-        size = max(1, int(bytes_per_second / 5))
+        size = max(1, int(bytes_per_second / 5))  # some five pieces a second
         for start in range(0, len(body), size):
             if start:
                 self._wait(size / bytes_per_second)

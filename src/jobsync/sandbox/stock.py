@@ -1,14 +1,9 @@
-"""
-Invented stock: for each dealer and night the same vehicles every time, with the fields and habits of the vendor's feed.
-
-Makes and models exist; everything else about a vehicle is made up, plausible and not to be relied on.
-"""
+"""Invented stock, the same for a dealer and night every time; makes and models exist, all else is made up."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from random import Random
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
@@ -19,8 +14,7 @@ from jobsync.sandbox.scenario import Body, Dealer, Items
 _VEHICLES = 30  # where a dealer does not say how many
 
 
-@dataclass(frozen=True)
-class StockEntry:
+class StockEntry(NamedTuple):
     """One element of StockList as it goes over the wire; `yard` None is sent whatever yard is asked for."""
 
     text: bytes
@@ -29,14 +23,10 @@ class StockEntry:
 
 def vehicles_on(dealer: Dealer, night: int) -> list[Vehicle]:
     """
-    Return a dealer's vehicles of one night, without oddities, in feed order.
+    Return a dealer's vehicles of one night, without oddities, in feed order; ValueError where it sends a raw body.
 
-    Night 1 holds `dealer.vehicles` invented vehicles. Each further night about 2 % change (price, offer, photos), 1 %
-    are marked sold and are gone the night after, 1 % go at once, and as many new ones come as went; from five
-    vehicles on there is at least one of each.
-
-    Raises:
-        ValueError: the dealer's answer of this night is a raw body.
+    Each night after the first about 2 % change (price, offer, photos), 1 % are marked sold and are gone the night
+    after, 1 % go at once, and as many new ones come as went; from five vehicles on there is at least one of each.
     """
     feed = dealer.on(night).feed
     if isinstance(feed, Body):
@@ -58,10 +48,8 @@ def vehicles_on(dealer: Dealer, night: int) -> list[Vehicle]:
 def entries_on(dealer: Dealer, night: int) -> list[StockEntry]:
     """Return what a dealer's StockList holds on one night, oddities included (they come last)."""
     plan = dealer.on(night)
-    if isinstance(plan.feed, Items):
-        entries = [StockEntry(item, _yard_of(item)) for item in plan.feed]
-    else:
-        entries = [StockEntry(msgspec.json.encode(item), str(item["YardCode"])) for item in vehicles_on(dealer, night)]
+    sound = plan.feed if isinstance(plan.feed, Items) else map(msgspec.json.encode, vehicles_on(dealer, night))
+    entries = [StockEntry(item, _yard_of(item)) for item in sound]
     template = _invent(_rng(dealer, 0), dealer, 0)
     for name in plan.oddities:
         own_yard = None if name in {"wrong_yard", "not_an_object", "missing_fields"} else str(template["YardCode"])
@@ -80,7 +68,6 @@ def _rng(dealer: Dealer, night: int) -> Random:
 
 
 def _turn_night(rng: Random, lot: list[Vehicle]) -> int:
-    """Let one night pass over `lot`, in place; return how many vehicles went."""
     size = len(lot)
     lot[:] = [vehicle for vehicle in lot if vehicle["StockStatus"] != "Sold"]
     least = 1 if size >= 5 else 0
@@ -103,8 +90,7 @@ def _change(what: float, rng: Random, vehicle: Vehicle) -> None:
         offer = not vehicle["IsDepositTaken"]
         vehicle.update(IsDepositTaken=offer, StockStatus="On Offer" if offer else "In Stock")
     else:
-        photos = [url for url in str(vehicle["ImageURLs"]).split(",") if url]
-        photos.append(_photo(rng))
+        photos = [url for url in str(vehicle["ImageURLs"]).split(",") if url] + [_photo(rng)]
         vehicle.update(ImageURLs=",".join(photos), ImageCount=len(photos))
 
 
@@ -180,7 +166,6 @@ _VIN_LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ0123456789"
 
 
 def _invent(rng: Random, dealer: Dealer, serial: int) -> Vehicle:
-    """Invent the dealer's vehicle number `serial` (0 is its first ever)."""
     *model, new_price = rng.choices(_KINDS, _KIND_WEIGHTS)[0]
     used = rng.random() < 0.85
     demo = not used and rng.random() < 0.3
@@ -219,7 +204,6 @@ _CARAVAN = {
 
 
 def _mechanics(vehicle: Vehicle) -> Vehicle:
-    """Return what follows from the model."""
     kind, power, gvm = vehicle["StockType"], cast("int | None", vehicle["EnginePower"]), vehicle["GVM"]
     turbo = f"TURBO {'DIESEL' if vehicle['FuelType'] == 'Diesel' else 'PETROL'}"
     return {

@@ -35,15 +35,7 @@ _REQUEST = (
 
 
 def build_authorization_request(access_key: str) -> bytes:
-    """
-    Return the body that asks for the authorization of one document.
-
-    Args:
-        access_key: 49 digits; anything else would change the envelope.
-
-    Raises:
-        ValueError: it has something else than digits.
-    """
+    """Return the body that asks for one document; raise ValueError for a key that would change the envelope."""
     if not (access_key.isascii() and access_key.isdigit()):
         raise ValueError("an access key has digits only")
     return _REQUEST % access_key.encode("ascii")
@@ -51,26 +43,16 @@ def build_authorization_request(access_key: str) -> bytes:
 
 @dataclass(frozen=True)
 class Asked:
-    """
-    One ask and what came of it.
-
-    Args:
-        body: the answer byte for byte; empty if none came.
-        http_status: None if no answer came.
-    """
+    """One ask and what came of it."""
 
     answer: Answer | Fault
-    body: bytes
-    http_status: int | None
+    body: bytes  # byte for byte; empty if no answer came
+    http_status: int | None  # None if no answer came
     duration_ms: int
 
 
 class SriClient:
-    """
-    Args:
-        http: where requests go.
-        base_url: `scheme://host[:port]`, replaces both built-in addresses.
-    """
+    """Asks one of the SRI's two hosts; `base_url`, `scheme://host[:port]`, replaces both."""
 
     def __init__(self, http: HttpClient, *, base_url: str | None = None) -> None:
         self._http = http
@@ -83,8 +65,8 @@ class SriClient:
     def ask(self, key: AccessKey, *, sending: AbstractContextManager[None] | None = None) -> Asked:
         """Ask once; whatever goes wrong comes back as a Fault. `sending` is around the moment when the call leaves."""
         started = time.monotonic()
-        body, status = b"", None
         answer: Answer | Fault
+        body, status = b"", None
         try:
             got = self._http.post(
                 (self._base_url or ADDRESSES[key.environment]).rstrip("/") + PATH,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 import psycopg
 from sqlalchemy import Connection
@@ -35,44 +35,31 @@ Driver = psycopg.Connection[Any]
 
 @dataclass(frozen=True)
 class Taken:
-    """
-    What became of one file.
-
-    Args:
-        status: imported, unchanged, replaced or refused.
-        unknown_ruc: of the issuer, where the file was refused because no tenant has it.
-    """
+    """What became of one file."""
 
     file: str
-    status: str
+    status: str  # imported, unchanged, replaced or refused
     access_key: str | None = None
     reason: str | None = None
-    unknown_ruc: str | None = None
+    unknown_ruc: str | None = None  # of the issuer, where the file was refused because no tenant has it
 
 
 class FileRefused(Exception):
-    """The file does not go in; its text says why. Never leaves this module."""
+    """Why a file does not go in; it never leaves this module."""
 
 
 @dataclass(frozen=True)
 class IncomingFile:
-    """
-    One readable file.
-
-    Args:
-        raw: its bytes, kept if it holds the SRI's answer.
-        said: what the file says of the document, if it says AUTORIZADO.
-    """
+    """One readable file."""
 
     file: str
-    raw: bytes
+    raw: bytes  # kept if it holds the SRI's answer
     opened: DocumentFile
     key: AccessKey
     summary: Summary
-    said: Authorization | None
+    said: Authorization | None  # what it says of the document, if it says AUTORIZADO
 
     def ends(self, status: str, reason: str | None = None) -> Taken:
-        """Return what became of it."""
         return Taken(self.file, status, self.key.text, reason)
 
 
@@ -102,13 +89,12 @@ def _below(folder: Path) -> Iterator[Path]:
 
     for where, folders, files in os.walk(folder, onerror=fail):
         folders.sort()
-        for name in sorted(files):
-            if name.lower().endswith(".xml") and not name.startswith("."):
-                yield Path(where) / name
+        names = (name for name in sorted(files) if name.lower().endswith(".xml") and not name.startswith("."))
+        yield from map(Path(where).joinpath, names)
 
 
 def take_in(
-    files: Iterable[Path],
+    files: Sequence[Path],
     *,
     transaction: Callable[[], AbstractContextManager[Connection]],
     tenant: str | None = None,
@@ -126,35 +112,25 @@ def take_in(
         dry_run: only say what would become of each: nothing is written or locked.
     """
     bring = _Trial() if dry_run else _write
-    batch: list[IncomingFile | Taken] = []
-    for path in files:
-        if stop():
-            return
-        batch.append(_read(path, tenant))
-        if len(batch) >= _BATCH:
-            _commit(batch, transaction, bring, told)
-            batch = []
-    _commit(batch, transaction, bring, told)
-
-
-def _commit(
-    batch: Sequence[IncomingFile | Taken],
-    transaction: Callable[[], AbstractContextManager[Connection]],
-    bring: Callable[[Driver, IncomingFile, int], Taken],
-    told: Callable[[Taken], None],
-) -> None:
-    if not batch:
-        return
-    done = {at: entry for at, entry in enumerate(batch) if isinstance(entry, Taken)}
-    readable = [(entry.key.text, at, entry) for at, entry in enumerate(batch) if isinstance(entry, IncomingFile)]
-    with transaction() as connection:
-        raw = driver(connection)
-        # In the order of their keys: two imports of the same documents would else wait for each other.
-        for _, at, entry in sorted(readable):
-            tenant = raw.execute("SELECT id FROM tenants WHERE ruc = %s", [entry.key.ruc]).fetchone()
-            done[at] = bring(raw, entry, tenant[0]) if tenant else _of_nobody(entry)
-    for at in range(len(batch)):
-        told(done[at])
+    for start in range(0, len(files), _BATCH):
+        done: dict[int, Taken] = {}
+        readable: list[tuple[str, int, IncomingFile]] = []
+        for at, path in enumerate(files[start : start + _BATCH]):
+            if stop():
+                return
+            entry = _read(path, tenant)
+            if isinstance(entry, Taken):
+                done[at] = entry
+            else:
+                readable.append((entry.key.text, at, entry))
+        with transaction() as connection:
+            raw = driver(connection)
+            # In the order of their keys: two imports of the same documents would else wait for each other.
+            for _, at, entry in sorted(readable):
+                of = raw.execute("SELECT id FROM tenants WHERE ruc = %s", [entry.key.ruc]).fetchone()
+                done[at] = bring(raw, entry, of[0]) if of else _of_nobody(entry)
+        for _, taken in sorted(done.items()):
+            told(taken)
 
 
 def _of_nobody(incoming: IncomingFile) -> Taken:
@@ -165,13 +141,15 @@ def _of_nobody(incoming: IncomingFile) -> Taken:
 
 
 def _read(path: Path, tenant: str | None) -> IncomingFile | Taken:
-    name = str(path)
-    key: AccessKey | None = None
+    name, key = str(path), None
     try:
         raw = _read_bytes(path)
         opened = open_file(raw)
         summary = read_summary(opened.document)
-        key = _key(summary.access_key)
+        try:
+            key = parse_access_key(summary.access_key)
+        except AccessKeyError as error:
+            raise FileRefused(f"infoTributaria/claveAcceso: {error}") from None
         key.require_ruc(summary.issuer_ruc)
         if summary.document_code != key.document_code:
             raise FileRefused(
@@ -183,13 +161,6 @@ def _read(path: Path, tenant: str | None) -> IncomingFile | Taken:
         return IncomingFile(name, raw, opened, key, summary, said)
     except (FileRefused, UnreadableFile, UnreadableDocument, AccessKeyError) as error:
         return Taken(name, "refused", key.text if key else None, str(error))
-
-
-def _key(text: str) -> AccessKey:
-    try:
-        return parse_access_key(text)
-    except AccessKeyError as error:
-        raise FileRefused(f"infoTributaria/claveAcceso: {error}") from None
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -214,15 +185,14 @@ def _authorization(said: Authorization | None, key: AccessKey) -> Authorization 
     return said
 
 
-@dataclass(frozen=True)
-class There:
-    """A document that is here already; of the XML that is kept of it, as submitted and as authorized, the SHA-256."""
+class There(NamedTuple):
+    """A document that is here already."""
 
     id: int
     tenant_id: int
     status: str
     deleted: bool
-    kept: Sequence[bytes | None]
+    kept: Sequence[bytes | None]  # SHA-256 of the XML as submitted and as authorized
 
 
 def _write(raw: Driver, incoming: IncomingFile, tenant_id: int) -> Taken:

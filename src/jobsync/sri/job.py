@@ -15,7 +15,6 @@ from psycopg import Connection
 from jobsync.documents import ChosenDocuments, DocumentWork
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.fiscal.access_key import AccessKey, AccessKeyError, parse_access_key
-from jobsync.fiscal.document import Summary
 from jobsync.fiscal.element import UnreadableDocument
 from jobsync.fiscal.read import read_summary
 from jobsync.hosts.circuit import CircuitChange, HostLine, HostState
@@ -104,7 +103,6 @@ def _leave_out(document: DueDocument) -> ItemResult | None:
 
 
 def _check_key(document: DueDocument) -> AccessKey | AccessKeyError:
-    """Return the document's key, or what is wrong with it as far as it can be known without a call."""
     try:
         key = parse_access_key(document.access_key)
         key.require_ruc(document.tenant_ruc)
@@ -115,21 +113,14 @@ def _check_key(document: DueDocument) -> AccessKey | AccessKeyError:
 
 @dataclass(frozen=True)
 class _CheckedDocument:
-    """
-    What was found out of a document.
-
-    Args:
-        events: what is told of it beyond the verdict.
-        asked: None: its key is wrong, and the SRI was not asked.
-        change: what the ask taught of its host.
-    """
+    """What was found out of a document."""
 
     document: DueDocument
     verdict: Verdict
-    events: Sequence[Event] = ()
-    asked: Asked | None = None
+    events: Sequence[Event] = ()  # what is told of it beyond the verdict
+    asked: Asked | None = None  # None: its key is wrong, and the SRI was not asked
     host: str = ""
-    change: CircuitChange | None = None
+    change: CircuitChange | None = None  # what the ask taught of its host
 
 
 class _CheckWork:
@@ -159,10 +150,8 @@ class _CheckWork:
         by_host: dict[str | None, list[Item]] = {}
         for name, document in self._documents.items():
             by_host.setdefault(self._host(name), []).append(document.item(named=bool(self._job.access_keys)))
-        return [
-            ItemQueue(items, gate=None if host is None else partial(_admit, self._hosts[host]))
-            for host, items in by_host.items()
-        ]
+        gates = {host: lambda _item, line=line: line.admit() for host, line in self._hosts.items()}
+        return [ItemQueue(items, None if host is None else gates[host]) for host, items in by_host.items()]
 
     def named(self, result: ItemResult) -> ItemResult:
         """Return the result with the tenant's RUC, which one that ended early lacks."""
@@ -204,7 +193,10 @@ class _CheckWork:
         verdict = self._judge(attempt, document, asked)
         change = line.end(unreachable=_is_outage(asked), too_often=verdict.too_often)
         attempt.let_next()  # the SRI is done with it; the next may be asked about while this one is written
-        events = _first_look(document, key) if attempt.number == 1 else []
+        events = []
+        if attempt.number == 1 and key.environment != document.tenant_environment:
+            words = f"the key is of the {key.environment} environment, the tenant of {document.tenant_environment}"
+            events.append(Event("warning", code="tenant_environment", message=words))
         if document.too_far_ahead:
             events.append(store.warning_event("due_too_far_ahead", None))
         return _CheckedDocument(document, verdict, events, asked, host, change)
@@ -236,23 +228,13 @@ class _CheckWork:
 
     def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult) -> None:
         document = self._documents[attempt.item.key]
-        get_logger().error(
-            "check_authorizations.failed",
-            access_key=document.access_key,
-            outcome=str(Outcome.FAULT),
-            reason=result.reason,
-            error=result.error,
-        )
-        event = Event(Outcome.FAULT, code=result.reason, message=result.error)
-        _add_events(connection, attempt, document, [event])
+        told = {"access_key": document.access_key, "outcome": str(Outcome.FAULT)}
+        get_logger().error("check_authorizations.failed", **told, reason=result.reason, error=result.error)
+        _add_events(connection, attempt, document, [Event(Outcome.FAULT, code=result.reason, message=result.error)])
 
 
 def _add_events(connection: Connection[Any], attempt: Attempt, document: DueDocument, events: Sequence[Event]) -> None:
     store.add_events(connection, events, run_id=attempt.run_id, tenant_id=document.tenant_id, invoice_id=document.id)
-
-
-def _admit(line: HostLine, _item: Item) -> bool:
-    return line.admit()
 
 
 def _is_outage(asked: Asked) -> bool:
@@ -265,16 +247,11 @@ def _write(connection: Connection[Any], found: _CheckedDocument) -> bool:
     document, said = found.document, found.verdict.authorization
     if found.verdict.outcome is not Outcome.AUTHORIZED or said is None or found.asked is None:
         return store.write_waiting(connection, document, found.verdict)
-    columns = store.columns_of(parse_access_key(document.access_key), _summary(said.document))
+    summary = None
+    with suppress(UnreadableDocument):  # what the document does not tell readably stays empty
+        summary = read_summary(said.document) if said.document is not None else None
+    columns = store.columns_of(parse_access_key(document.access_key), summary)
     return store.write_authorized(connection, document, said, answer=found.asked.body, columns=columns)
-
-
-def _summary(xml: bytes | None) -> Summary | None:
-    """Read what lists show; what the document does not tell readably stays empty."""
-    try:
-        return read_summary(xml) if xml is not None else None
-    except UnreadableDocument:
-        return None
 
 
 def _events(found: _CheckedDocument) -> list[Event]:
@@ -302,20 +279,13 @@ def _events(found: _CheckedDocument) -> list[Event]:
     return [told, *messages, *(store.warning_event(warning, verdict.authorization) for warning in verdict.warnings)]
 
 
-def _first_look(document: DueDocument, key: AccessKey) -> list[Event]:
-    if key.environment == document.tenant_environment:
-        return []
-    words = f"the key is of the {key.environment} environment, the tenant of {document.tenant_environment}"
-    return [Event("warning", code="tenant_environment", message=words)]
-
-
 def _circuit_event(host: str, change: CircuitChange) -> Event:
-    if change.open and change.too_often:
+    if not change.open:
+        return Event("circuit_closed", code=host, message="it answers again")
+    words = "too many faults in a row; one call a run until it answers"
+    if change.too_often:
         words = "the SRI says that we ask too often (code 33); one call a run until an answer comes without it"
-        return Event("circuit_opened", code=host, message=words)
-    if change.open:
-        return Event("circuit_opened", code=host, message="too many faults in a row; one call a run until it answers")
-    return Event("circuit_closed", code=host, message="it answers again")
+    return Event("circuit_opened", code=host, message=words)
 
 
 def _result(item: Item, found: _CheckedDocument) -> ItemResult:
@@ -368,14 +338,12 @@ def _say(found: _CheckedDocument) -> None:
 
 def item_json(result: ItemResult) -> dict[str, Any]:
     """Return one document's result in the shape of the contract."""
-    common = as_json(result)
-    shown = {
+    details = result.details
+    return {
         "access_key": result.key,
-        "tenant_ruc": result.details.get("tenant_ruc"),
-        **common,
-        "status": result.details.get("outcome", str(Outcome.FAULT)),
-        "codes": result.details.get("codes", []),
+        "tenant_ruc": details.get("tenant_ruc"),
+        **as_json(result),
+        "status": details.get("outcome", str(Outcome.FAULT)),
+        "codes": details.get("codes", []),
+        **({"warnings": details["warnings"]} if "warnings" in details else {}),
     }
-    if "warnings" in result.details:
-        shown["warnings"] = result.details["warnings"]
-    return shown

@@ -34,63 +34,38 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Message:
-    """
-    One message of the SRI.
+    """One message of the SRI."""
 
-    Args:
-        code: `identificador`, stripped; empty if it was not sent.
-        severity: `tipo` as it was sent: ERROR, ADVERTENCIA, INFORMATIVO, or None.
-    """
-
-    code: str
+    code: str  # `identificador`; empty if it was not sent
     text: str = ""
     additional_info: str | None = None
-    severity: str | None = None
+    severity: str | None = None  # `tipo` as it was sent: ERROR, ADVERTENCIA, INFORMATIVO
 
 
 @dataclass(frozen=True)
 class Authorization:
-    """
-    One `autorizacion` element of an answer.
+    """One `autorizacion` element of an answer; what is absent or empty in it is None."""
 
-    Args:
-        state: `estado`, stripped, as it was spelled.
-        number: `numeroAutorizacion`; None if absent or empty.
-        authorized_at: aware, UTC; None if absent or unreadable, never a guess.
-        authorized_at_text: `fechaAutorizacion` as it was sent.
-        document: the fiscal document inside, encoded as UTF-8, without byte order mark; None if there is none.
-        document_key: the `claveAcceso` that the document inside names.
-        mended: what XML forbids was in the document and is left out of it here.
-    """
-
-    state: str
+    state: str  # `estado`, as it was spelled
     number: str | None = None
-    authorized_at: datetime | None = None
-    authorized_at_text: str | None = None
+    authorized_at: datetime | None = None  # aware, UTC; None if unreadable, never a guess
+    authorized_at_text: str | None = None  # `fechaAutorizacion` as it was sent
     environment: Environment | None = None
-    document: bytes | None = None
-    document_key: str | None = None
+    document: bytes | None = None  # the fiscal document inside, as UTF-8 without byte order mark
+    document_key: str | None = None  # the `claveAcceso` that the document inside names
     messages: tuple[Message, ...] = ()
-    mended: bool = False
+    mended: bool = False  # what XML forbids was in the document and is left out of it here
 
 
 @dataclass(frozen=True)
 class Answer:
-    """
-    A readable answer of the authorization service.
+    """A readable answer of the authorization service."""
 
-    Args:
-        access_key: `claveAccesoConsultada`; None if absent.
-        declared: `numeroComprobantes`; None if absent or no number.
-        messages: those that stand beside the authorizations, in none of them.
-        mended: what XML forbids was in it and is left out of what was read.
-    """
-
-    access_key: str | None
-    declared: int | None
+    access_key: str | None  # `claveAccesoConsultada`
+    declared: int | None  # `numeroComprobantes`; None if absent or no number
     authorizations: tuple[Authorization, ...]
-    messages: tuple[Message, ...] = ()
-    mended: bool = False
+    messages: tuple[Message, ...] = ()  # those that stand beside the authorizations, in none of them
+    mended: bool = False  # what XML forbids was in it and is left out of what was read
 
 
 class FaultKind(StrEnum):
@@ -120,77 +95,45 @@ UNUSABLE = frozenset({FaultKind.OTHER_KEY, FaultKind.MALFORMED, FaultKind.TOO_MA
 
 @dataclass(frozen=True)
 class Fault:
-    """
-    No usable answer; says nothing about the document.
-
-    Args:
-        text: one line for an operator, without anything of a taxpayer.
-    """
+    """No usable answer; says nothing about the document."""
 
     kind: FaultKind
-    text: str
+    text: str  # one line for an operator, without anything of a taxpayer
 
     @property
     def unreachable(self) -> bool:
-        """
-        Whether there was no complete answer; such faults in a row open the host's circuit.
-
-        What is wrong inside a complete one is about one document, and the service answers.
-        """
+        """Whether there was no complete answer; such faults in a row open the host's circuit."""
         return self.kind not in UNUSABLE and self.kind is not FaultKind.SOAP_CLIENT
 
 
 @dataclass(frozen=True)
 class History:
-    """
-    What is known of a document before an answer is judged.
+    """What is known of a document before an answer is judged."""
 
-    Args:
-        access_key: 49 digits, already found correct.
-        status: as in DocumentStatus.
-        waiting_since: when it was submitted, or came to us.
-        attention_since: since when it needs attention; None while it does not.
-        empty_since: when the first of the empty answers in a row came; None if the last answer was not empty.
-        empty_count: how many empty answers in a row came so far.
-        earlier_refusal_at: the SRI's instant of a refusal that was about an earlier submission of the document.
-    """
-
-    access_key: str
-    waiting_since: datetime
+    access_key: str  # 49 digits, already found correct
+    waiting_since: datetime  # when it was submitted, or came to us
     status: str = DocumentStatus.PENDING
-    attention_since: datetime | None = None
-    empty_since: datetime | None = None
-    empty_count: int = 0
-    earlier_refusal_at: datetime | None = None
+    attention_since: datetime | None = None  # None while it does not need attention
+    empty_since: datetime | None = None  # when the first of the empty answers in a row came
+    empty_count: int = 0  # empty answers in a row so far
+    earlier_refusal_at: datetime | None = None  # the SRI's instant of a refusal of an earlier submission
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """
-    What one ask means for one document.
-
-    Args:
-        reason: a short stable code for why, for example `in_process`, `empty`, `code_39`, or a fault's kind.
-        advice: one sentence for the person who has to do something, or None.
-        authorization: the element that decided; None for empty answers and faults.
-        next_check_in: when to ask again; None: no more.
-        empty_since, empty_count: what to remember about empty answers; a fault leaves them as they were.
-        warnings: what needs a look although it changes no state, for example `date_unreadable`.
-        status_stays: nothing was said about the document; its status and reason stay as they are.
-        too_often: the SRI says that we ask too often; the host's circuit opens.
-    """
+    """What one ask means for one document."""
 
     outcome: Outcome
-    reason: str
-    advice: str | None = None
-    authorization: Authorization | None = None
+    reason: str  # a short stable code for why: `in_process`, `empty`, `code_39`, or a fault's kind
+    advice: str | None = None  # one sentence for the person who has to do something
+    authorization: Authorization | None = None  # the element that decided; None for empty answers and faults
     messages: tuple[Message, ...] = ()
-    next_check_in: timedelta | None = None
-    empty_since: datetime | None = None
+    next_check_in: timedelta | None = None  # None: it is asked about no more
+    empty_since: datetime | None = None  # this and the next to be remembered; a fault leaves them as they were
     empty_count: int = 0
-    warnings: tuple[str, ...] = ()
-    status_stays: bool = False
-    too_often: bool = False
+    warnings: tuple[str, ...] = ()  # what needs a look although it changes no state, such as `date_unreadable`
+    status_stays: bool = False  # nothing was said about the document; its status and reason stay as they are
+    too_often: bool = False  # the SRI says that we ask too often; the host's circuit opens
 
     @property
     def codes(self) -> list[str]:
@@ -200,15 +143,8 @@ class Verdict:
 
 @dataclass(frozen=True)
 class DocumentFile:
-    """
-    A file that holds a fiscal document, in whatever people call the authorized XML.
+    """A file that holds a fiscal document, in whatever people call the authorized XML."""
 
-    Args:
-        document: the fiscal document as UTF-8, without byte order mark.
-        authorization: what the element around it says; None for a bare document.
-        mended: what XML forbids was in the file and is left out of the document.
-    """
-
-    document: bytes
-    authorization: Authorization | None = None
-    mended: bool = False
+    document: bytes  # as UTF-8, without byte order mark
+    authorization: Authorization | None = None  # what the element around it says; None for a bare document
+    mended: bool = False  # what XML forbids was in the file and is left out of the document

@@ -133,12 +133,7 @@ def _prolog(text: str) -> int:
 
 
 def _read_xml(text: str) -> etree._Element:
-    """
-    Parse text that may be hostile.
-
-    Raises:
-        _Unreadable: it is not XML, has a DOCTYPE, is cut off, too deep or too large.
-    """
+    """Parse text that may be hostile; raise _Unreadable if it is no XML, cut off, too deep or large, has a DOCTYPE."""
     start = _prolog(text)
     if not text[start:].strip():
         if not text.strip(_BLANK):
@@ -193,9 +188,7 @@ def mend(text: str) -> str:
     """
     Return XML without what XML 1.0 forbids: characters and references to them are left out, a bare "&" is escaped.
 
-    Of bytes that are no character of their encoding U+FFFD tells that something stood there.
-
-    What is allowed stays as it is, so that text in which nothing is wrong comes back unchanged.
+    Of bytes that are no character of their encoding U+FFFD tells that something stood there. All else stays as it is.
 
     >>> mend("<a>P\x0bEREZ &#11;&amp; &#65; CIA & CO<![CDATA[A & B]]></a>")
     '<a>PEREZ &amp; &#65; CIA &amp; CO<![CDATA[A & B]]></a>'
@@ -204,9 +197,8 @@ def mend(text: str) -> str:
 
 
 def _mend_references(text: str) -> str:
-    if not _SUSPECT.search(text) or text.count("&") > MARKS_MOST:
-        return text
-    return _REFERENCE.sub(_mend_reference, text)
+    suspect = _SUSPECT.search(text) and text.count("&") <= MARKS_MOST
+    return _REFERENCE.sub(_mend_reference, text) if suspect else text
 
 
 def _mend_reference(found: re.Match[str]) -> str:
@@ -277,18 +269,13 @@ def parse_answer(body: bytes, *, http_status: int, content_type: str | None) -> 
         read = _parse_text(text, html="html" in (content_type or "").lower())
     except _Unreadable as error:
         read = Fault(error.kind, f"the answer {error}")
-    if not 200 <= http_status <= 299 and not _outweighs_status(read, text, http_status):
-        return Fault(FaultKind.HTTP_STATUS, f"HTTP status {http_status}")
-    return read
-
-
-def _outweighs_status(read: Answer | Fault, text: str, http_status: int) -> bool:
-    """Whether the body of an error tells more than its status."""
-    if not isinstance(read, Fault):
-        return False
-    if read.kind == FaultKind.FIREWALL:
-        return http_status == 403 or _is_rejection(text)
-    return read.kind in (FaultKind.SOAP_CLIENT, FaultKind.SOAP_SERVER)
+    if 200 <= http_status <= 299:
+        return read
+    if isinstance(read, Fault):  # the body of an error may tell more than its status
+        tells = (FaultKind.SOAP_CLIENT, FaultKind.SOAP_SERVER)
+        if read.kind in tells or (read.kind == FaultKind.FIREWALL and (http_status == 403 or _is_rejection(text))):
+            return read
+    return Fault(FaultKind.HTTP_STATUS, f"HTTP status {http_status}")
 
 
 def _is_rejection(text: str) -> bool:
@@ -301,14 +288,14 @@ def _parse_text(text: str, *, html: bool) -> Answer | Fault:
     try:
         root, read_text = _read_mended(text)
     except _Unreadable as error:
+        kind, too_many = error.kind, error.kind == FaultKind.TOO_MANY_PARTS
         if _is_complete(text):
-            kind = error.kind if error.kind == FaultKind.TOO_MANY_PARTS else FaultKind.MALFORMED
-            return Fault(kind, f"the answer {error}")
-        if html or _is_rejection(text):
+            kind = kind if too_many else FaultKind.MALFORMED
+        elif html or _is_rejection(text):
             return _firewall(text)
-        if error.kind == FaultKind.TOO_MANY_PARTS:  # of an answer that has no end: the host's fault, not a document's
-            raise _Unreadable(str(error)) from None
-        raise
+        elif too_many:  # of an answer that has no end: the host's fault, not a document's
+            kind = FaultKind.UNREADABLE
+        return Fault(kind, f"the answer {error}")
     read = _parse_tree(root)
     return replace(read, mended=True) if read_text != text and isinstance(read, Answer) else read
 
@@ -450,18 +437,16 @@ def _find_key(document: bytes) -> str | None:
     if document.startswith(b"<!"):  # a DOCTYPE
         return None
     parser = etree.XMLPullParser(("end",), **_SAFE)
-    for at in range(0, len(document), _CHUNK_BYTES):
-        try:
+    with suppress(etree.XMLSyntaxError):
+        for at in range(0, len(document), _CHUNK_BYTES):
             parser.feed(document[at : at + _CHUNK_BYTES])
-        except etree.XMLSyntaxError:
-            return None
-        events: Any = parser.read_events()
-        for _, node in events:
-            if _local(node) == "infotributaria" and len(list(node.iterancestors())) == 1:
-                key = next((child for child in node.iterchildren("*") if _local(child) == "claveacceso"), None)
-                if key is not None:
-                    _simplify(key)
-                return _text(key)
+            events: Any = parser.read_events()
+            for _, node in events:
+                if _local(node) == "infotributaria" and len(list(node.iterancestors())) == 1:
+                    key = next((child for child in node.iterchildren("*") if _local(child) == "claveacceso"), None)
+                    if key is not None:
+                        _simplify(key)
+                    return _text(key)
     return None
 
 
@@ -507,8 +492,7 @@ def parse_date(text: str) -> datetime | None:
     """
     Read a date and hour of the SRI, which come in several shapes; without an offset it is mainland Ecuador's.
 
-    Returns:
-        The instant in UTC, or None for what is unreadable, impossible, without an hour, or outside 2000 to 2100.
+    Returns None for what is unreadable, impossible, without an hour, or outside 2000 to 2100.
 
     >>> [str(parse_date(text)) for text in ("2026-09-16T07:50:56-05:00", "02/04/2026 10:30:00", "2022-12-12 14:59:53")]
     ['2026-09-16 12:50:56+00:00', '2026-04-02 15:30:00+00:00', '2022-12-12 19:59:53+00:00']
@@ -573,12 +557,7 @@ def open_file(raw: bytes, *, mend_bare: bool = False) -> DocumentFile:
 
 
 def _choose(root: etree._Element) -> Authorization:
-    """
-    Return the authorization of a file that counts.
-
-    Raises:
-        UnreadableFile: there is none, or far too many.
-    """
+    """Return the authorization of a file that counts; raise UnreadableFile if there is none, or far too many."""
     name = _spelled(root)
     _simplify(root)
     if root.tag == "lote":

@@ -56,20 +56,10 @@ _TENANT = select(
 def add_tenant(
     connection: Connection, ruc: str, name: str, *, environment: str, logo_path: str | None
 ) -> dict[str, Any]:
-    """
-    Insert a tenant.
-
-    Raises:
-        UsageProblem: there is one with this RUC.
-    """
-    values = {
-        tenants.c.ruc: ruc,
-        tenants.c.name: name,
-        tenants.c.environment: environment,
-        tenants.c.logo_path: logo_path,
-    }
+    """Insert a tenant; raise UsageProblem if there is one with this RUC."""
+    values = {"ruc": ruc, "name": name, "environment": environment, "logo_path": logo_path}
     insert_new = insert(tenants).values(values).on_conflict_do_nothing(index_elements=[tenants.c.ruc])
-    rows = rows_of(connection, insert_new.returning(tenants.c.id, *values))
+    rows = rows_of(connection, insert_new.returning(tenants.c.id, *tenants.c[*values]))
     if not rows:
         raise UsageProblem(f"there is a tenant {ruc} already; jobsync tenant show {ruc} tells of it")
     write_audit(connection, "tenant.add", ruc, {"name": name, "environment": environment, "logo": logo_path})
@@ -82,12 +72,7 @@ def list_tenants(connection: Connection) -> Rows:
 
 
 def show_tenant(connection: Connection, ruc: str) -> dict[str, Any]:
-    """
-    Return one tenant as `list_tenants` does, with its oldest waiting document.
-
-    Raises:
-        UsageProblem: there is none with this RUC.
-    """
+    """Return one tenant as `list_tenants` does, with its oldest waiting document; raise UsageProblem without one."""
     row = _one(connection, _TENANT.where(tenants.c.ruc == ruc), _NO_TENANT, ruc)
     row["oldest_pending_at"] = connection.scalar(
         select(func.min(func.coalesce(invoices.c.submitted_at, invoices.c.created_at))).where(
@@ -101,10 +86,7 @@ def show_tenant(connection: Connection, ruc: str) -> dict[str, Any]:
 
 def pause_tenant(connection: Connection, ruc: str, *, pause: bool) -> None:
     """
-    Leave the tenant out of every run that does not name one of its documents, until it is resumed; or resume it.
-
-    Raises:
-        UsageProblem: there is none with this RUC.
+    Leave a tenant out of every run that names none of its documents, or resume it; raise UsageProblem without one.
     """
     values = {tenants.c.paused_until: FOREVER if pause else None, tenants.c.updated_at: func.now()}
     this = update(tenants).where(tenants.c.ruc == ruc).values(values).returning(tenants.c.id)
@@ -134,23 +116,16 @@ _EVENT = select(
 
 def list_invoices(connection: Connection, *, status: str | None, tenant: str | None, limit: int) -> Rows:
     """Return the latest documents, newest first."""
-    if tenant is not None:
-        show_tenant(connection, tenant)
     wanted: list[ColumnElement[bool]] = [invoices.c.deleted_at.is_(None)]
+    if tenant is not None:
+        wanted.append(tenants.c.id == show_tenant(connection, tenant)["id"])
     if status is not None:
         wanted.append(invoices.c.status == status)
-    if tenant is not None:
-        wanted.append(tenants.c.ruc == tenant)
     return rows_of(connection, _INVOICE.where(*wanted).order_by(invoices.c.id.desc()).limit(limit))
 
 
 def show_invoice(connection: Connection, access_key: str) -> dict[str, Any]:
-    """
-    Return one document with everything that happened to it, oldest first, under `events`.
-
-    Raises:
-        UsageProblem: there is none with this access key.
-    """
+    """Return one document with what happened to it, oldest first, as `events`; raise UsageProblem without one."""
     this = invoices.c.access_key == access_key
     row = _one(connection, _INVOICE.where(this), _NO_DOCUMENT, access_key)
     row["events"] = rows_of(connection, _EVENT.where(this).order_by(sri_events.c.id))
@@ -173,23 +148,14 @@ def recheck_invoice(connection: Connection, access_key: str) -> str:
     if was == "authorized" and found["confirmed_by"] != "file":
         raise UsageProblem(f"document {access_key} is authorized by the SRI; that is final")
     asked_anew = {
-        invoices.c.status: "pending_authorization",
-        invoices.c.status_reason: None,
-        invoices.c.next_check_at: func.now(),
-        invoices.c.check_count: 0,
-        invoices.c.empty_since: None,
-        invoices.c.empty_count: 0,
-        invoices.c.attention_since: None,
-        invoices.c.confirmed_by: None,
-        invoices.c.updated_at: func.now(),
+        **dict.fromkeys(("status_reason", "empty_since", "attention_since", "confirmed_by")),
+        **dict.fromkeys(("next_check_at", "updated_at"), func.now()),
+        "status": "pending_authorization",
+        "check_count": 0,
+        "empty_count": 0,
     }
     connection.execute(update(invoices).where(invoices.c.id == found["id"]).values(asked_anew))
-    event = {
-        sri_events.c.tenant_id: found["tenant_id"],
-        sri_events.c.invoice_id: found["id"],
-        sri_events.c.kind: "recheck",
-        sri_events.c.message: f"was {was}",
-    }
+    event = {"tenant_id": found["tenant_id"], "invoice_id": found["id"], "kind": "recheck", "message": f"was {was}"}
     connection.execute(insert(sri_events).values(event))
     write_audit(connection, "invoice.recheck", access_key, {"was": was})
     return was
@@ -201,14 +167,8 @@ def record_import(connection: Connection, paths: Sequence[str], counts: dict[str
 
 
 def read_files(connection: Connection, access_key: str) -> dict[str, bytes | None]:
-    """
-    Return the bytes kept of a document: `submitted_xml`, `authorized_xml`, `authorized_answer`.
-
-    Raises:
-        UsageProblem: there is none with this access key.
-    """
+    """Return the bytes kept of a document, by what they are; raise UsageProblem if there is none with this key."""
     kept = select(*invoice_documents.c["submitted_xml", "authorized_xml", "authorized_answer"]).join_from(
         invoices, invoice_documents, invoice_documents.c.invoice_id == invoices.c.id, isouter=True
     )
-    row = _one(connection, kept.where(invoices.c.access_key == access_key), _NO_DOCUMENT, access_key)
-    return {name: value if value is None else bytes(value) for name, value in row.items()}
+    return _one(connection, kept.where(invoices.c.access_key == access_key), _NO_DOCUMENT, access_key)

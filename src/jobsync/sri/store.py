@@ -27,12 +27,11 @@ class DueDocument(Waiting, History):
     Args:
         check_count: how often it was asked about, the ask under way included. To have it asked about anew, set it
             to 0, and the verdict of an ask under way does not count any more.
-        submitted_at: names the submission: a verdict counts only for the one that was asked about.
     """
 
     tenant_environment: Environment
     check_count: int
-    submitted_at: datetime | None
+    submitted_at: datetime | None  # names the submission: a verdict counts only for the one that was asked about
     inactive: bool = False
     paused: bool = False
 
@@ -138,36 +137,28 @@ def read_unusable(
 
 
 def write_waiting(connection: psycopg.Connection[Any], document: DueDocument, verdict: Verdict) -> bool:
-    """
-    Write a verdict that is not an authorization.
-
-    Returns whether the document was still as it was when it was asked about; if not, nothing is written.
-    """
+    """Write a verdict that is no authorization, if the document is still as it was; returns whether it was."""
     one = verdict.authorization if verdict.outcome in (Outcome.REJECTED, Outcome.NEEDS_ATTENTION) else None
     status = DocumentStatus.PENDING if verdict.outcome is Outcome.PENDING else verdict.outcome
-    return bool(
-        connection.execute(
-            "UPDATE invoices SET status = coalesce(%(status)s, status),"
-            " status_reason = CASE WHEN %(status)s::text IS NULL THEN status_reason ELSE %(reason)s END,"
-            " next_check_at = now() + %(next_in)s, empty_since = %(empty_since)s, empty_count = %(empty_count)s,"
-            " attention_since = CASE coalesce(%(status)s, status) WHEN 'needs_attention'"
-            " THEN coalesce(attention_since, now()) END, refused_at = coalesce(%(refused_at)s, refused_at),"
-            # remembered with the submission that the refusal is about
-            " refused_submission = CASE WHEN %(refused_at)s::timestamptz IS NULL THEN refused_submission"
-            " ELSE submitted_at END,"
-            " updated_at = CASE WHEN coalesce(%(status)s, status) <> status THEN now() ELSE updated_at END"
-            + _SAME_SUBMISSION,
-            {
-                **_identity(document),
-                "status": None if verdict.status_stays else str(status),
-                "reason": verdict.reason,
-                "next_in": verdict.next_check_in,
-                "empty_since": verdict.empty_since,
-                "empty_count": verdict.empty_count,
-                "refused_at": one.authorized_at if one else None,
-            },
-        ).rowcount
+    written = connection.execute(
+        "UPDATE invoices SET status = coalesce(%(status)s, status),"
+        " status_reason = CASE WHEN %(status)s::text IS NULL THEN status_reason ELSE %(reason)s END,"
+        " next_check_at = now() + %(next_check_in)s, empty_since = %(empty_since)s, empty_count = %(empty_count)s,"
+        " attention_since = CASE coalesce(%(status)s, status) WHEN 'needs_attention'"
+        " THEN coalesce(attention_since, now()) END, refused_at = coalesce(%(refused_at)s, refused_at),"
+        # remembered with the submission that the refusal is about
+        " refused_submission = CASE WHEN %(refused_at)s::timestamptz IS NULL THEN refused_submission"
+        " ELSE submitted_at END,"
+        " updated_at = CASE WHEN coalesce(%(status)s, status) <> status THEN now() ELSE updated_at END"
+        + _SAME_SUBMISSION,
+        {
+            **_identity(document),
+            **{name: getattr(verdict, name) for name in ("reason", "next_check_in", "empty_since", "empty_count")},
+            "status": None if verdict.status_stays else str(status),
+            "refused_at": one.authorized_at if one else None,
+        },
     )
+    return bool(written.rowcount)
 
 
 def write_authorized(
@@ -178,15 +169,9 @@ def write_authorized(
     answer: bytes,
     columns: Mapping[str, Any],
 ) -> bool:
-    """
-    Write an authorization; returns as `write_waiting` does.
-
-    Args:
-        answer: kept byte for byte.
-        columns: what the document tells, by column; for those that are empty in the row as it was inserted.
-    """
+    """Write an authorization; returns as `write_waiting` does. `columns` fill those that are empty in the row."""
     told = ", ".join(f"{name} = coalesce({name}, %({name})s)" for name in columns)
-    changed = connection.execute(
+    written = connection.execute(
         (
             "WITH written AS ("
             " UPDATE invoices SET status = 'authorized', status_reason = NULL, confirmed_by = 'sri',"
@@ -208,8 +193,8 @@ def write_authorized(
             "answer": answer,
             "xml": said.document,
         },
-    ).rowcount
-    return bool(changed)
+    )
+    return bool(written.rowcount)
 
 
 _SAME_SUBMISSION = (

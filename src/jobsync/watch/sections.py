@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from jobsync.phrases import ago, many
-from jobsync.watch.model import Column, Days, Past, Row, Section, Severity, Snapshot, Unit, Watched
+from jobsync.watch.model import Days, Past, Row, Section, Severity, Snapshot, Unit, Watched
 
 _ORDER = {severity: place for place, severity in enumerate(Severity)}
 
@@ -31,17 +31,13 @@ def sections_of(seen: Snapshot) -> list[Section]:
 def _joined(known: Section, more: Section) -> Section:
     """Return a section with what another slice knows of its rows."""
     rows = {row.key: row for row in more.rows}
-    empty = {column.name: _nothing(column) for column in more.columns}
+    empty = {column.name: 0 if column.unit is Unit.COUNT else None for column in more.columns}
     return replace(
         known,
         columns=(*known.columns, *more.columns),
         rows=tuple(_joined_row(row, rows.get(row.key), empty) for row in known.rows),
         notes=(*known.notes, *more.notes),
     )
-
-
-def _nothing(column: Column) -> Any:
-    return 0 if column.unit is Unit.COUNT else None
 
 
 def _joined_row(row: Row, more: Row | None, empty: dict[str, Any]) -> Row:

@@ -34,19 +34,13 @@ def read_snapshot(
     connection: Connection,
     watched: Sequence[Watched],
     *,
-    now: datetime | None = None,
-    window: timedelta = WINDOW,
+    now: datetime | None = None,  # another instant than the database's clock, for tests
+    window: timedelta = WINDOW,  # how far rates, durations and failures look back
     waker: Waker = Waker.UNITS,
     timers_on: frozenset[str] = frozenset(),
     channels: tuple[str, ...] | None = None,
 ) -> Snapshot:
-    """
-    Read everything an operator asks about.
-
-    Args:
-        now: another instant than the database's clock, for tests.
-        window: how far rates, durations and failures look back.
-    """
+    """Read everything an operator asks about."""
     [clock] = rows_of(connection, _CLOCK)
     now = now or clock["now"]
     since = now - min(window, now - _LONG_AGO)
@@ -71,14 +65,20 @@ def read_snapshot(
     )
 
 
-# --- jobs ------------------------------------------------------------------------------------------------------------
-
 _RUN = "id AS run_id, job, status, trigger, exit_code, started_at, finished_at, counts, error, host, pid"
 _STATES = """
-    SELECT name, j.name IS NOT NULL AS known, last_tick_at, last_finished_at, last_status, last_success_at,
+    SELECT name, j.name IS NOT NULL AS known, last_tick_at, last_finished_at, last_status, last_success_at, skipped_by,
            coalesce(consecutive_failures, 0) AS consecutive_failures,
-           coalesce(consecutive_skips, 0) AS consecutive_skips, skipped_by
+           coalesce(consecutive_skips, 0) AS consecutive_skips, coalesce(runs, 0) AS runs, coalesce(clean, 0) AS clean,
+           coalesce(failed, 0) AS failed, seconds[1] AS p50_s, seconds[2] AS p95_s
     FROM unnest(CAST(:jobs AS text[])) WITH ORDINALITY AS wanted (name, place) LEFT JOIN jobs j USING (name)
+    LEFT JOIN (
+        SELECT job, count(*) AS runs, count(*) FILTER (WHERE status IN ('succeeded', 'cancelled')) AS clean,
+               count(*) FILTER (WHERE status IN ('failed', 'crashed', 'lock_lost', 'timed_out')) AS failed,
+               percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY
+                   extract(epoch FROM finished_at - started_at)::float8) FILTER (WHERE status <> 'crashed') AS seconds
+        FROM job_runs WHERE job = ANY(:jobs) AND started_at BETWEEN :since AND :now AND status <> 'running'
+        GROUP BY job) numbers ON job = name
     ORDER BY place
 """
 _LATELY = "started_at BETWEEN :since AND :now AND"
@@ -96,30 +96,20 @@ _LAST = f"SELECT {_RUN}, 'running' AS which FROM job_runs WHERE status = 'runnin
     """
     for which, condition in _LASTS.items()
 )
-_NUMBERS = """
-    SELECT job, runs, clean, failed, seconds[1] AS p50_s, seconds[2] AS p95_s FROM (
-        SELECT job, count(*) AS runs, count(*) FILTER (WHERE status IN ('succeeded', 'cancelled')) AS clean,
-               count(*) FILTER (WHERE status IN ('failed', 'crashed', 'lock_lost', 'timed_out')) AS failed,
-               percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY
-                   extract(epoch FROM finished_at - started_at)::float8) FILTER (WHERE status <> 'crashed') AS seconds
-        FROM job_runs WHERE job = ANY(:jobs) AND started_at BETWEEN :since AND :now AND status <> 'running'
-        GROUP BY job) numbers
-"""
 
 
 def _jobs(connection: Connection, seen: Snapshot) -> Iterator[JobFacts]:
     asked = {"jobs": [*BY_NAME], "now": seen.now, "since": seen.since}
-    states = {row.pop("name"): row for row in rows_of(connection, _STATES, asked)}
+    states = rows_of(connection, _STATES, asked)
     runs: dict[tuple[str, str], list[RunFacts]] = defaultdict(list)
     for row in rows_of(connection, _LAST, asked):
         which = row.pop("which")
         runs[row["job"], which].append(RunFacts(**{**row, "counts": as_counts(row["counts"])}))
     open_runs = [run.run_id for (_, which), found in runs.items() if which == "running" for run in found]
     alive = living_runs(driver(connection), open_runs) if open_runs else set()
-    numbers = {row.pop("job"): row for row in rows_of(connection, _NUMBERS, asked)}
     holders = {holder.name: holder for holder in read_holders(driver(connection), [*BY_NAME])}
-    for name, state in states.items():
-        known = state.pop("known")
+    for state in states:
+        name, known = state.pop("name"), state.pop("known")
         last: dict[str, Any] = {which: next(iter(runs[name, which]), None) for which in _LASTS}
         yield JobFacts(
             kind=BY_NAME[name],
@@ -128,12 +118,9 @@ def _jobs(connection: Connection, seen: Snapshot) -> Iterator[JobFacts]:
             running=tuple(replace(run, alive=run.run_id in alive) for run in runs[name, "running"]),
             **state,
             **last,
-            **numbers.get(name, {}),
             **vars(seen.owner(name).work_of(seen.parts[name], seen.now, known=known)),
         )
 
-
-# --- failures and alerts ---------------------------------------------------------------------------------------------
 
 _FAILURES = f"""
     WITH bad AS (

@@ -26,12 +26,7 @@ BY_SYSTEMD = (Waker.UNITS, Waker.SYSTEMD)
 
 
 def read_waker(*, embedded: bool, systemd: Path = SYSTEMD, units: Path = UNITS, cron_file: Path = CRON_FILE) -> Waker:
-    """
-    Return what wakes the jobs on this host.
-
-    Args:
-        embedded: the database is the private one, for which neither timers nor cron lines are made.
-    """
+    """Return what wakes the jobs here; for a private (`embedded`) database neither timers nor cron lines are made."""
     runs = systemd.is_dir()
     if runs and any(units.glob("jobsync-*.timer")):
         return Waker.UNITS
@@ -56,10 +51,7 @@ def read_timers_on(waker: Waker, names: Sequence[str]) -> frozenset[str]:
 
 def how_to_wake(waker: Waker, name: str, *, is_on: bool = False) -> str:
     """
-    Return the commands that let this host wake a job (or `health`) again.
-
-    Args:
-        is_on: its timer is active, so it is its service that fails.
+    Return the commands that let this host wake a job (or `health`) again; if its timer is on, its service fails.
 
     >>> how_to_wake(Waker.NOBODY, "stock-sync")
     'by hand: jobsync stock-sync; timers and cron lines need JOBSYNC_DATABASE_URL=postgresql://…'

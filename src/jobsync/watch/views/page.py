@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -35,22 +35,11 @@ _RUNS_OF_A_JOB, _BAD_RUNS_OF_A_JOB, _ITEMS_OF_A_RUN = 20, 15, 25
 
 
 @dataclass(frozen=True)
-class Slots:
-    """Days or hours, in UTC: of each that exists the label, and by job and slot what its runs were."""
-
-    slots: Sequence[datetime]
-    labels: Sequence[str]
-    runs: Mapping[tuple[str, datetime], Mapping[str, Any]]
-    words: str
-
-
-@dataclass(frozen=True)
 class PageHistory:
     """What a page shows beyond one look."""
 
     days: Days  # those since the first run, or since the window began
-    by_day: Slots
-    by_hour: Slots  # of the last two days
+    charts: Mapping[str, Sequence[Chart]]  # by job; an hour's go back two days
     sections: Mapping[str, Past]
     runs: tuple[dict[str, Any], ...]  # the latest of each job, and the latest that were not clean, with their items
     alerts: tuple[dict[str, Any], ...]
@@ -98,7 +87,7 @@ def read_history(connection: Connection, seen: Snapshot, *, about: tuple[Section
     """Read the days of a window, and what happened to the one row that the page is about: fixed statements."""
     now, since = seen.now, seen.since
     window = {"jobs": [*BY_NAME], "now": now, "since": since}
-    [first] = rows_of(connection, _FIRST_RUN, jobs=[*BY_NAME])
+    [first] = rows_of(connection, _FIRST_RUN, window)
     known = min(now, max(since, first["at"] or since))
     days = Days(since, now, _days(known.astimezone(UTC).date(), now))
     recent = max(known, now - timedelta(hours=_HOURS))
@@ -107,10 +96,9 @@ def read_history(connection: Connection, seen: Snapshot, *, about: tuple[Section
     shown = select(alerts).where(open_or_lately).order_by(alerts.c.opened_at.desc(), alerts.c.id).limit(_ALERTS_MOST)
     return PageHistory(
         days=days,
-        by_day=_slots(runs, "day", known, now),
-        by_hour=_slots(runs, "hour", recent, now),
+        charts={job: _charts([row for row in runs if row["job"] == job], known, recent, now) for job in BY_NAME},
         sections=read_past(connection, seen.watched, days),
-        runs=tuple({**run, "items": run["items"] or ()} for run in rows_of(connection, _RUNS, window)),
+        runs=tuple(rows_of(connection, _RUNS, window)),
         alerts=tuple(rows_of(connection, shown)),
         moments=tuple(
             moment
@@ -125,19 +113,29 @@ def _days(first: date, now: datetime) -> tuple[date, ...]:
     return tuple(first + timedelta(days=number) for number in range((last - first).days + 1))
 
 
-def _slots(rows: Sequence[dict[str, Any]], unit: str, since: datetime, now: datetime) -> Slots:
-    first, last = (instant.astimezone(UTC).replace(tzinfo=None) for instant in (since, now))
-    first = first.replace(minute=0, second=0, microsecond=0)
-    if unit == "day":
-        first, step, words, form = first.replace(hour=0), timedelta(days=1), "by the day", "%d %b"
-    else:
-        step, words, form = timedelta(hours=1), "by the hour, two days", "%a %H:00"
-    slots = [first + step * number for number in range((last - first) // step + 1)]
-    runs = {(row["job"], row[unit]): row for row in rows if row[unit]}
-    return Slots(slots, [f"{slot:{form}}" for slot in slots], runs, words)
+_BARS = (("clean", "clean"), ("attention", "partial or held"), ("failed", "failed"))
 
 
-# --- the page --------------------------------------------------------------------------------------------------------
+def _charts(rows: Sequence[dict[str, Any]], known: datetime, recent: datetime, now: datetime) -> list[Chart]:
+    """Return how many runs of a job there were by day and by hour, then how long they took; nothing if none was."""
+    day, hour = timedelta(days=1), timedelta(hours=1)
+    bars, times = [], []
+    for unit, since, step, words, form in (
+        ("day", known.astimezone(UTC).replace(hour=0), day, "by the day", "%d %b"),
+        ("hour", recent.astimezone(UTC), hour, "by the hour, two days", "%a %H:00"),
+    ):
+        first = since.replace(minute=0, second=0, microsecond=0, tzinfo=None)
+        last = now.astimezone(UTC).replace(tzinfo=None)
+        slots = [first + step * number for number in range((last - first) // step + 1)]
+        by_slot = {row[unit]: row for row in rows if row[unit]}
+        found = [by_slot.get(slot, {}) for slot in slots]
+        labels = [f"{slot:{form}}" for slot in slots]
+        series = (Series(name, css, [row.get(css) for row in found]) for css, name in _BARS)
+        bars.append(Chart(f"runs {words}", labels, tuple(series)))
+        seconds = [row.get("seconds") or () for row in found]
+        times.append(model.chart_of_times(f"seconds a run took, {words}", labels, seconds, " s"))
+    return [*bars, *times] if rows else []
+
 
 # in the order of Severity
 _CSS = dict(zip(Severity, ("bad", "warn", "none", "good", "none"), strict=True))
@@ -152,12 +150,7 @@ _STATUS = {
 
 
 def find_row(seen: Snapshot, subject: str, listing: str) -> tuple[Section, Row]:
-    """
-    Return the row that problems with this subject are about, with its section.
-
-    Raises:
-        UsageProblem: there is none.
-    """
+    """Return the row that problems with this subject are about, with its section; UsageProblem if there is none."""
     for section in sections_of(seen):
         for row in section.rows:
             if section.title and row.subject == subject:
@@ -171,9 +164,8 @@ def render_report(
     """Return the whole page, or that about one row of a section."""
     section, row = about or (None, None)
     verdict = row.name if row else headline(seen, health)
-    sections = [each for each in sections_of(seen) if each.title and each.rows]
     checks = [
-        replace(check, problems=tuple(each for each in check.problems if row is None or each.subject == row.subject))
+        (check.asked, [each for each in check.problems if row is None or each.subject == row.subject])
         for check in health.checks
     ]
     return render(
@@ -184,11 +176,13 @@ def render_report(
         verdict=verdict,
         css="bad" if health.problems else "good" if verdict == ALL_WELL else "warn",
         window=(seen.now - seen.since).total_seconds(),
-        checks=[check for check in checks if check.problems],
+        checks=[(asked, problems) for asked, problems in checks if problems],
         notes=health.notes,
         levels=service_levels(seen),
         jobs=job_statuses(seen),
-        sections=[(each, history.sections.get(each.name, Past())) for each in sections],
+        sections=[
+            (each, history.sections.get(each.name, Past())) for each in sections_of(seen) if each.title and each.rows
+        ],
         runs=[(name, [run for run in history.runs if run["job"] == name]) for name in BY_NAME],
         alerts=[alert for alert in history.alerts if row is None or alert["subject"] == row.subject],
         section=section,
@@ -197,7 +191,7 @@ def render_report(
         moments=history.moments,
         version=__version__,
         draw=draw,
-        charts=partial(_charts, history),
+        charts=history.charts,
         numbers=_numbers,
         squares=partial(_squares, history),
         times=partial(_times, seen),
@@ -221,25 +215,6 @@ def _times(seen: Snapshot, facts: JobFacts) -> Iterator[tuple[str, str]]:
         yield next_turn(seen, facts), stamp(facts.next_at)
 
 
-_BARS = (("clean", "clean"), ("attention", "partial or held"), ("failed", "failed"))
-
-
-def _charts(history: PageHistory, job: str) -> Iterator[Chart]:
-    """Return how many runs of a job there were by day and by hour, then how long they took; nothing if none was."""
-    found = [
-        (slots, [slots.runs.get((job, slot), {}) for slot in slots.slots])
-        for slots in (history.by_day, history.by_hour)
-    ]
-    if not any(found[0][1]):
-        return
-    for slots, rows in found:
-        bars = (Series(name, css, [row.get(css) for row in rows]) for css, name in _BARS)
-        yield Chart(f"runs {slots.words}", slots.labels, tuple(bars))
-    for slots, rows in found:
-        times = [row.get("seconds") or () for row in rows]
-        yield model.chart_of_times(f"seconds a run took, {slots.words}", slots.labels, times, " s")
-
-
 def _squares(history: PageHistory, past: Past, row: Row) -> Markup:
     """Return a square for each day of a row."""
     first = min((day for known in past.squares.values() for day in known), default=history.days.days[0])
@@ -252,12 +227,7 @@ def _squares(history: PageHistory, past: Past, row: Row) -> Markup:
 
 
 def _numbers(counts: object) -> str:
-    """
-    Return the counts of a run or an item that are more than nothing.
-
-    >>> _numbers({"failed": 0, "succeeded": 2, "eligible": 3})
-    '3 eligible, 2 succeeded'
-    """
+    """Return the counts of a run or an item that are more than nothing: `3 eligible, 2 succeeded`."""
     known = as_counts(counts)
     told = {name: known[name] for name in (*vars(Counts()), *known) if known.get(name)}
     return ", ".join(f"{number:,} {name}" for name, number in told.items())

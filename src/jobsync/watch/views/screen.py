@@ -52,13 +52,12 @@ def screen(seen: Snapshot, verdict: Health) -> Iterator[Line]:
     yield DIM, f"jobsync {__version__}  {seen.now:%Y-%m-%d %H:%M:%SZ}"
     yield style, f"{words}: jobsync health" if verdict.problems else words
     sections = [section for section in sections_of(seen) if section.title and section.rows]
-    yield from _nowhere_else(sections, verdict)
-    yield from _jobs(seen)
-    for section in sections:
-        yield from _section(section)
-    yield from _levels(seen)
-    yield from _failures(seen)
-    yield from _watch(seen)
+    blocks = [_nowhere_else(sections, verdict), *(_job(seen, found) for found in job_statuses(seen))]
+    blocks += [*map(_section, sections), _levels(seen), _failures(seen), _watch(seen)]
+    for block in map(list, blocks):
+        if block:
+            yield PLAIN, ""
+        yield from block
 
 
 def _do(what: str) -> Line:
@@ -76,8 +75,6 @@ def _nowhere_else(sections: Sequence[Section], verdict: Health) -> Iterator[Line
         for each in verdict.problems
         if each.kind in _HOMELESS and each.what_to_do not in below.get(each.subject, "")
     ]
-    if found:
-        yield PLAIN, ""
     for each in found[:_TROUBLED_MOST]:
         yield BAD, f"{each.kind.ljust(12)} {visible(each.text, most=300)}"
         yield _do(each.what_to_do)
@@ -93,7 +90,6 @@ def _watch(seen: Snapshot) -> Iterator[Line]:
     acted = f"health --act ran {ago(seen.now, seen.watched_at)}" if seen.watched_at else "nobody watches"
     if seen.watched_at is None and WATCH in seen.timers_on:
         acted = "the health timer is on, and has not acted yet"
-    yield PLAIN, ""
     style = BAD if is_unwatched(seen) else WARN if seen.alerts else DIM
     spared = [alert.silenced_until for alert in seen.alerts if alert.silenced_until and alert.silenced_until > seen.now]
     silenced = f", {len(spared)} silenced until {stamp(max(spared))} at the latest" if spared else ""
@@ -102,24 +98,16 @@ def _watch(seen: Snapshot) -> Iterator[Line]:
         yield _do(wake_advice(seen, WATCH))
 
 
-# --- jobs ------------------------------------------------------------------------------------------------------------
-
-
-def _jobs(seen: Snapshot) -> Iterator[Line]:
-    for found in job_statuses(seen):
-        yield PLAIN, ""
-        yield _STYLES[found.severity], f"{found.name.ljust(21)} {found.state.upper()}"
-        mark = f" [{found.fingerprint}]" if found.fingerprint else ""
-        if found.why:
-            yield PLAIN, f"  why    {visible(found.why, most=300)}{mark}"
-        if found.what_to_do:
-            yield _do(found.what_to_do)
-        if found.state is not State.UNUSED:
-            yield from _job_lines(seen, found)
-
-
-def _job_lines(seen: Snapshot, found: JobStatus) -> Iterator[Line]:
+def _job(seen: Snapshot, found: JobStatus) -> Iterator[Line]:
     facts = found.facts
+    yield _STYLES[found.severity], f"{found.name.ljust(21)} {found.state.upper()}"
+    if found.why:
+        mark = f" [{found.fingerprint}]" if found.fingerprint else ""
+        yield PLAIN, f"  why    {visible(found.why, most=300)}{mark}"
+    if found.what_to_do:
+        yield _do(found.what_to_do)
+    if found.state is State.UNUSED:
+        return
     tick = f"tick {ago(seen.now, facts.last_tick_at)}" if facts.last_tick_at else "no timer has ever ticked"
     last = "no run yet"
     if facts.last_run:
@@ -159,11 +147,7 @@ def _queue(seen: Snapshot, facts: JobFacts) -> str:
     return ", ".join(parts)
 
 
-# --- the rest of the screen ------------------------------------------------------------------------------------------
-
-
 def _section(section: Section) -> Iterator[Line]:
-    yield PLAIN, ""
     yield HEAD, f"{section.title.lower().ljust(12)} {len(section.rows)}: {section.summary}"
     troubled = [row for row in section.rows if row.severity not in (Severity.OK, Severity.UNUSED)]
     rows = troubled[:_TROUBLED_MOST]
@@ -186,7 +170,6 @@ def _levels(seen: Snapshot) -> Iterator[Line]:
     levels = [level for level in service_levels(seen) if level.of]
     if not levels:
         return
-    yield PLAIN, ""
     yield HEAD, "service levels"
     for level in levels:
         word = "ok" if level.met else f"below {level.target_percent:g} %"
@@ -197,7 +180,6 @@ def _levels(seen: Snapshot) -> Iterator[Line]:
 def _failures(seen: Snapshot) -> Iterator[Line]:
     if not seen.failures:
         return
-    yield PLAIN, ""
     yield HEAD, f"failures     {many(len(seen.failures), 'kind')}, most frequent first"
     for group in seen.failures[:_FAILURES_MOST]:
         yield PLAIN, f"  {group.times:>5}x  {group.fingerprint}  {group.job}: {visible(group.sample, most=160)}"

@@ -218,19 +218,17 @@ def _missing(connection: Connection) -> list[str]:
     wanted += [(view, "") for view in VIEWS]
     found = connection.execute(
         text(
-            "SELECT CASE WHEN to_regclass(quote_ident(name)) IS NOT NULL THEN concat('column ', name, '.', col)"
+            "(SELECT CASE WHEN to_regclass(quote_ident(name)) IS NOT NULL THEN concat('column ', name, '.', col)"
             "  WHEN col = '' THEN concat('view ', name) ELSE concat('table ', name) END"
             " FROM unnest(CAST(:names AS text[]), CAST(:columns AS text[])) AS wanted (name, col)"
             " WHERE to_regclass(quote_ident(name)) IS NULL OR col <> '' AND NOT EXISTS (SELECT FROM pg_attribute a"
             "  WHERE a.attrelid = to_regclass(quote_ident(name)) AND a.attname = col AND NOT a.attisdropped)"
-            " ORDER BY col = '', name, col"
+            " ORDER BY col = '', name, col) UNION ALL"
+            " SELECT 'function jobsync_tick' WHERE to_regprocedure('jobsync_tick(text)') IS NULL"
         ),
         {"names": [name for name, _ in wanted], "columns": [column for _, column in wanted]},
-    ).scalars()
-    more = connection.execute(
-        text("SELECT 'function jobsync_tick' WHERE to_regprocedure('jobsync_tick(text)') IS NULL")
     )
-    return [*dict.fromkeys([*found, *more.scalars()])]
+    return [*dict.fromkeys(found.scalars())]
 
 
 def _rights(connection: Connection) -> Iterator[Finding]:

@@ -76,17 +76,13 @@ def import_(
     first = "nothing was written; " if dry_run else f"interrupted, {left} of {len(files)} left; " if left else ""
     done = ", ".join(f"{counts[name]} {name}" for name in _COUNTED if counts[name]) or "nothing was done"
     words = f"{first}{many(counts.total(), 'file')}{' would be' if dry_run else ''}: {done}"
-    code = _code(counts, left)
+    code = ExitCode.NEEDS_ATTENTION if counts["refused"] else ExitCode.DONE
+    if left:  # somebody broke it off
+        code = ExitCode.INTERRUPTED
+    elif 0 < counts["refused"] == counts.total():
+        code = ExitCode.FAILED
     told_of = {"counts": {name: counts[name] for name in _COUNTED}, "items": items, "remaining": left}
     return said({**told_of, "exit_code": int(code)}, words if files else "no XML file there", code=code)
-
-
-def _code(counts: Counter[str], left: int) -> ExitCode:
-    if left:
-        return ExitCode.INTERRUPTED
-    if not counts["refused"]:
-        return ExitCode.DONE
-    return ExitCode.FAILED if counts["refused"] == counts.total() else ExitCode.NEEDS_ATTENTION
 
 
 @command("invoice list --status needs_attention", of=app, reads=True)

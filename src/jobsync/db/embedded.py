@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from jobsync.errors import ConfigurationProblem, Unavailable
-from jobsync.private_postgres.server import Lease, NotAllowed, ServerNotStarted, remove
+from jobsync.private_postgres.guardian import NotAllowed, ServerNotStarted
+from jobsync.private_postgres.server import Lease, remove
 from jobsync.private_postgres.server import acquire as _acquire
 
 _NAME = "jobsync"  # of the superuser, the database and the folder

@@ -96,11 +96,10 @@ def connect(
         connection.adapters.register_loader("timestamptz", _Instant)
         connection.adapters.register_loader("timestamptz", _BinaryInstant)
         set_json_loads(read_json, connection)
-    except psycopg.Error as error:
+    except BaseException as error:
         connection.close()
-        raise problem_of(error) or Unavailable(f"database: {visible(error, most=500)}") from None
-    except BaseException:
-        connection.close()
+        if isinstance(error, psycopg.Error):
+            raise problem_of(error) or Unavailable(f"database: {visible(error, most=500)}") from None
         raise
     return connection
 

@@ -62,8 +62,7 @@ def acquire(
 
     Args:
         name: of the cluster's superuser and its database; also begins the names of folders made outside `folder`.
-        durable: False forgoes safety against a crash of the machine (for tests); it counts only where this call
-            starts the server.
+        durable: False forgoes safety against a crash of the machine (for tests), where this call starts the server.
 
     Raises:
         NotAllowed: the folder, its cluster or this machine does not allow it.

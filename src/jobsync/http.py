@@ -73,10 +73,11 @@ class HttpClient:
         proxies: Mapping[str, str | None] | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
+        mounts = {} if transport else _mounted(proxies or {}, connections)
         try:
             self._client = httpx.Client(
                 transport=transport or _Network(connections),
-                mounts={} if transport else _mounted(proxies or {}, connections),
+                mounts=mounts,
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
                 event_hooks={"response": [_refuse_redirect]},
                 trust_env=False,

@@ -18,8 +18,8 @@ class Cause(StrEnum):
 
     kind: Kind
     meaning: str
-    remedy: str  # what to type or do; words in capitals (ID, RUN, UNIT, KEY, JOB, SETTING, ROOT) stand for the subject
-    lasts: bool  # no retry mends it, so it is told when it is first seen; the others after so many failures in a row
+    remedy: str  # what to type or do; words in capitals stand for the subject
+    lasts: bool  # no retry mends it: told when it is first seen, not after failures in a row
 
     def __new__(cls, card: str) -> Cause:
         """Read a card: the code with kind and whether it lasts, a line with the meaning, then the remedy."""

@@ -28,7 +28,7 @@ class Job:
         switch: str = "",  # the setting that stops every form of it
         beat_s: int = 60,  # from one tick of its timer to the next
         offset_s: int = 0,  # the second of the minute at which its first tick comes
-        deadline_s: float | None = None,  # no further item is started then, and the run has timed out; None: never
+        deadline_s: float | None = None,  # no further item is started then: timed out; None: never
         budget_s: float | None = None,
     ) -> None:
         self.name, self.noun, self.switch = name, noun, switch

@@ -532,8 +532,9 @@ def test_a_secret_with_escapes_that_are_no_utf_8_is_masked_as_it_stands() -> Non
 def test_a_message_is_named_by_what_it_tells() -> None:
     """The same message tried again has the same identity; another phase, or the next reminder, has another."""
     first = message()
-    reminder = message(note(phase="reminded"))
-    next_reminder = message(replace(note(phase="reminded"), after=NOW))
+    reminded = note(phase="reminded")
+    reminder = message(reminded)
+    next_reminder = message(reminded._replace(alert=replace(reminded.alert, reminded={first.channel: NOW})))
     others = [message(note(phase="closed")), reminder, next_reminder]
 
     assert first.identity == replace(first, sent_at=NOW + timedelta(hours=24)).identity

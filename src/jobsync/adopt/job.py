@@ -18,6 +18,8 @@ from jobsync.easycars.credentials import Cipher, places_of
 from jobsync.errors import ConfigurationProblem, JobsyncError
 
 COUNTED = ("dealerships", "credentials", "vehicles", "documents", "logs", "settings")
+_DEALERSHIP, _VEHICLE = tables.dealerships.c.id, tables.vehicles.c.id
+_CREDENTIALS = tables.easycar_credentials.c.dealership_id
 _AGAIN = "; run jobsync adopt again once it is put right there"
 
 
@@ -36,28 +38,20 @@ class IdsTaken(JobsyncError):
 
 @dataclass
 class Adoption:
-    """
-    What an adoption did, or would do.
+    """What an adoption did, or would do."""
 
-    Args:
-        counts: rows written, new or changed, by kind; deleted ones among them.
-        left: what was not brought, with the reason.
-        untouched: dealerships that have been synced here since, so that nothing of theirs changes any more.
-        warnings: what was brought otherwise than it was, a sentence each.
-    """
-
+    # rows written, new or changed, by kind; deleted ones among them
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
     left: list[Left] = field(default_factory=list)
-    untouched: list[int] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    untouched: list[int] = field(default_factory=list)  # dealerships synced here since: nothing of theirs changes
+    warnings: list[str] = field(default_factory=list)  # what was brought otherwise than it was
 
 
 def adopt(original: Original, connection: Connection, cipher: Callable[[], Cipher], *, dry_run: bool) -> Adoption:
     """
-    Bring over what is new or changed in the original since the last time.
+    Bring over what is new or changed in the original since the last time; the caller commits.
 
     Args:
-        connection: in a transaction, which the caller commits.
         cipher: asked for where there are credentials.
         dry_run: only say what would be done.
 
@@ -97,9 +91,9 @@ class _Adoption:
         self._lot = plan.settle((row for row in light if row["dealership_id"] not in self._synced), self._dealerships)
         self.outcome.left += self._lot.left
         self._here = {
-            "dealership": store.read_ids(connection, tables.dealerships, self._dealerships),
-            "credentials": store.read_ids(connection, tables.easycar_credentials, self._dealerships),
-            "vehicle": store.read_ids(connection, tables.vehicles, self._lot.dealership_of),
+            "dealership": store.read_ids(connection, _DEALERSHIP, self._dealerships),
+            "credentials": store.read_ids(connection, _CREDENTIALS, self._dealerships),
+            "vehicle": store.read_ids(connection, _VEHICLE, self._lot.dealership_of),
         }
         taken = [
             Left(what, number, "this id is here already, and was not brought from this original")
@@ -142,7 +136,11 @@ class _Adoption:
         if not wanted:
             return
         key = cipher()
-        unreadable = [number for number, values in wanted.items() if not _opens(key, number, values)]
+        unreadable = [
+            number
+            for number, values in wanted.items()
+            if not all(key.opens(values[place.column], place) for place in places_of(number))
+        ]
         if len(unreadable) == len(wanted):
             raise ConfigurationProblem(
                 f"nothing was brought: the key opens none of the original's credentials ({len(wanted)} tried); set"
@@ -198,32 +196,32 @@ class _Adoption:
             reason = "it has some here that were not brought; to bring the original's: jobsync credentials delete"
             self._leave("credentials", number, f"{reason} {number}")
         wanted = {n: values for n, values in self._credentials.items() if n not in own and n in self._dealerships}
-        self._write("credentials", wanted, store.write_credentials)
+        self._write("credentials", wanted, partial(store.put, _CREDENTIALS))
         there = {row["dealership_id"] for row in self._original.read_all("credentials", "dealership_id")}
         gone = [n for n in self._here["credentials"] if self._knows("credentials", n) and n not in there]
         self.outcome.counts["credentials"] += len(gone)
         if gone and not self._dry_run:
-            store.delete_credentials(self._connection, gone)
+            store.delete_rows(_CREDENTIALS, self._connection, [(number, None) for number in gone])
             store.forget(self._connection, "credentials", self._original.source, gone)
 
     def _write_settings(self) -> None:
         rows = () if self.outcome.untouched else self._original.read_all("settings")  # else they are ours by now
         planned = self._planned("setting", ((str(row["key"]), row) for row in rows), plan.plan_setting, again="")
-        self._write("setting", planned, store.write_settings)
+        self._write("setting", planned, partial(store.put, tables.system_settings.c.key))
 
     def _delete_gone(self) -> None:
         """Delete the vehicles that were brought and are no longer there; a dealership that is gone is only named."""
         known = {int(number) for number in self._memory.get("dealership", {})}
         there = self._there | self._synced
-        for number in sorted(store.read_ids(self._connection, tables.dealerships, known - there)):
+        for number in sorted(store.read_ids(self._connection, _DEALERSHIP, known - there)):
             self._leave("dealership", number, "it is no longer in the original; here it stays as it is")
         brought = {int(number) for number in self._memory.get("vehicle", {})}
         missing = brought - self._lot.dealership_of.keys() - {left.id for left in self._lot.left}
-        gone = store.read_vehicles_of(self._connection, missing, self._dealerships)
+        gone = store.read_ids(self._connection, _VEHICLE, missing, dealerships=self._dealerships)
         refused: dict[int, str] = {}
         if gone and not self._dry_run:
             rows = [(number, None) for number in sorted(gone)]
-            refused = store.write_each(self._connection, rows, store.delete_vehicles)
+            refused = store.write_each(self._connection, rows, partial(store.delete_rows, _VEHICLE))
             for what in ("vehicle", "document"):
                 store.forget(self._connection, what, self._original.source, gone - refused.keys())
         for number, why in refused.items():
@@ -234,9 +232,8 @@ class _Adoption:
         write = partial(store.write_vehicles, retired=self._lot.retired)
         for rows in self._original.read("vehicles"):
             ours = [row for row in rows if self._lot.dealership_of.get(row["id"]) in self._dealerships]
-            self._vehicles |= self._write(
-                "vehicle", {row["id"]: plan.plan_vehicle(row, self._lot) for row in ours}, write
-            )
+            planned = {row["id"]: plan.plan_vehicle(row, self._lot) for row in ours}
+            self._vehicles |= self._write("vehicle", planned, write)
 
     def _write_documents(self) -> None:
         waiting = set(self._vehicles)
@@ -255,7 +252,3 @@ class _Adoption:
             ]
             wanted = ((row["id"], row, self._yards.get(row["dealership_id"])) for row in new)
             self._write("log", self._planned("log", wanted, plan.plan_log), store.write_logs)
-
-
-def _opens(cipher: Cipher, dealership_id: int, values: Values) -> bool:
-    return all(cipher.opens(values[place.column], place) for place in places_of(dealership_id))

@@ -33,14 +33,10 @@ class _Table:
 
     def __init__(self, names: str, columns: str) -> None:
         self.names = names.split()
-        self.columns: dict[str, list[str]] = {}
-        self.required: list[str] = []
-        for word in columns.split():
-            ours, _, theirs = word.partition("=")
-            if ours.endswith("!"):
-                ours = ours.removesuffix("!")
-                self.required.append(ours)
-            self.columns[ours] = (theirs or ours).split("|")
+        words = [word.partition("=") for word in columns.split()]
+        named = {ours: theirs or ours.removesuffix("!") for ours, _, theirs in words}
+        self.required = [ours.removesuffix("!") for ours in named if ours.endswith("!")]
+        self.columns = {ours.removesuffix("!"): theirs.split("|") for ours, theirs in named.items()}
 
 
 # Singular as it was built, plural as its papers have it (docs/facts/easycars.md, "Tables of the replaced system").
@@ -73,13 +69,7 @@ _TABLES = {
 
 
 class Original:
-    """
-    The original's tables as they were at one instant: one read-only transaction, on a connection of its own.
-
-    Args:
-        connection: the transaction has begun.
-        schema: where the tables are.
-    """
+    """The original's tables as they were at one instant: one read-only transaction, on a connection of its own."""
 
     def __init__(self, connection: psycopg.Connection[Any], schema: str) -> None:
         self._connection = connection
@@ -206,9 +196,6 @@ def _of_source() -> Iterator[None]:
 def open_original(url: str, schema: str, *, patience: Patience | None = None) -> Iterator[Original]:
     """
     Open the original's database for one reading.
-
-    Args:
-        patience: how long it waits for a word of that server.
 
     Raises:
         UsageProblem: the URL is none, or its schema has no such tables.

@@ -28,7 +28,7 @@ _LOG_STATUSES = {
     "failed": "Failed",
     **dict.fromkeys(("partialsuccess", "warning"), "PartialSuccess"),
 }
-_COUNTS = ("items_processed", "items_succeeded", "items_failed")
+_COUNTS = ("duration_ms", "items_processed", "items_succeeded", "items_failed")
 # What the original wrote where the feed had no description; kept, the first sync would seem to take descriptions away.
 _NO_DESCRIPTION = "No description available"
 
@@ -48,15 +48,10 @@ class Leave(Exception):
 
 @dataclass
 class Lot:
-    """
-    The vehicles that can be brought, before they are read in full.
+    """The vehicles that can be brought, before they are read in full."""
 
-    Args:
-        dealership_of: dealership by vehicle.
-        retired: the numbers of EasyCars rows that another row of their dealership needs, by vehicle: (old, new).
-    """
-
-    dealership_of: dict[int, int] = field(default_factory=dict)
+    dealership_of: dict[int, int] = field(default_factory=dict)  # by vehicle
+    # the numbers of EasyCars rows that another row of their dealership needs, by vehicle: (old, new)
     retired: dict[int, tuple[str, str]] = field(default_factory=dict)
     left: list[Left] = field(default_factory=list)
 
@@ -68,22 +63,11 @@ def fingerprint(values: Row) -> bytes:
 
 
 def plan_dealership(row: Row, switch: bool | None) -> Values:
-    """
-    Return a dealership: name, email, timezone, created_at, auto_sync.
-
-    Args:
-        switch: its row of `dealership_settings`; None where it has none, which here means on.
-    """
-    name = _text(row["name"])
-    if name is None:
+    """Return a dealership; its `switch`, of `dealership_settings`, is None where it has none, which here means on."""
+    values = {name: _text(row[name]) for name in ("name", "email", "timezone")}
+    if values["name"] is None:
         raise Leave("it has no name")
-    return {
-        "name": name,
-        "email": _text(row["email"]),
-        "timezone": _text(row["timezone"]),
-        "created_at": row["created_at"],
-        "auto_sync": switch,
-    }
+    return {**values, "created_at": row["created_at"], "auto_sync": switch}
 
 
 def plan_credentials(row: Row) -> Values:
@@ -120,10 +104,6 @@ def settle(rows: Iterable[Row], dealerships: Iterable[int]) -> Lot:
     Find out which vehicles can be brought, and settle EasyCars rows of one dealership that have one stock key.
 
     Of those the advertised one keeps the number, else the newer; the others get a retired one.
-
-    Args:
-        rows: {id, dealership_id, stock_number, status, data_source} of each.
-        dealerships: those that are here or brought.
     """
     lot, known = Lot(), set(dealerships)
     same: dict[tuple[int, str], list[tuple[bool, int, str]]] = defaultdict(list)
@@ -193,27 +173,18 @@ def plan_document(row: Row) -> Values:
 
 
 def plan_log(row: Row, yard_code: str | None) -> Values:
-    """
-    Return an entry of the sync log; one without a type is of stock.
-
-    Args:
-        yard_code: the dealership's; the original did not keep it, and asked for this one each night.
-    """
+    """Return an entry of the sync log; its `yard_code` was not kept there, and was asked for each night."""
     status = _LOG_STATUSES.get(_lower(row["status"]))
     if status is None:
         raise Leave(f"status {row['status']!r} is unknown")
     if row["synced_at"] is None:
         raise Leave("it has no time")
-    kind = (_text(row["sync_type"]) or "stock").lower()
     errors = row["error_messages"]
     return {
-        "dealership_id": row["dealership_id"],
-        "sync_type": kind,
-        "status": status,
-        "started_at": row["started_at"],
-        "synced_at": row["synced_at"],
-        "duration_ms": row["duration_ms"] or 0,
+        **{name: row[name] for name in ("dealership_id", "started_at", "synced_at")},
         **{name: row[name] or 0 for name in _COUNTS},
+        "sync_type": (_text(row["sync_type"]) or "stock").lower(),
+        "status": status,
         "yard_code": yard_code,
         "error_messages": [str(text) for text in errors] if isinstance(errors, list) else [],
         "api_version": _text(row["api_version"]) or "1.0",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, Text, bindparam, cast, delete, func, null, select, text
+from sqlalchemy import Column, Connection, Text, bindparam, cast, delete, func, null, select, text
 from sqlalchemy.dialects.postgresql import JSONB, REGCLASS, insert
 from sqlalchemy.exc import DBAPIError
 
@@ -29,11 +29,9 @@ def lock_tables(connection: Connection) -> None:
 def read_memory(connection: Connection, source: str) -> Memory:
     """Return what was brought from there before: fingerprint by id in the original, by what it is."""
     found: Memory = {}
-    told = select(tables.adopted.c.what, tables.adopted.c.source_id, tables.adopted.c.fingerprint).where(
-        tables.adopted.c.source == source
-    )
-    for what, source_id, fingerprint in connection.execute(told):
-        found.setdefault(what, {})[source_id] = bytes(fingerprint)
+    told = select(*tables.adopted.c["what", "source_id", "fingerprint"]).where(tables.adopted.c.source == source)
+    for what, source_id, mark in connection.execute(told):
+        found.setdefault(what, {})[source_id] = mark
     return found
 
 
@@ -43,23 +41,24 @@ def read_synced(connection: Connection) -> set[int]:
     return set(connection.scalars(select(tables.easycar_sync_logs.c.dealership_id).where(*done).distinct()))
 
 
-def read_ids(connection: Connection, table: Table, ids: Iterable[int]) -> set[int]:
-    """Return which of some ids a table has; of credentials the dealerships'."""
-    column = table.c.dealership_id if table is tables.easycar_credentials else table.c.id
-    return set(connection.scalars(select(column).where(column == func.any(list(ids)))))
+def read_ids(
+    connection: Connection, key: Column[int], ids: Iterable[int], *, dealerships: Iterable[int] | None = None
+) -> set[int]:
+    """Return which of some ids a table has, by the column that is its key; of these dealerships."""
+    found = select(key).where(key == func.any(list(ids)))
+    if dealerships is not None:
+        found = found.where(key.table.c.dealership_id == func.any(list(dealerships)))
+    return set(connection.scalars(found))
 
 
 def remember(connection: Connection, what: str, source: str, brought: Mapping[int | str, bytes]) -> None:
     """Keep what was brought, with the hash of what was written."""
     if not brought:
         return
-    statement, key = insert(tables.adopted), ("source", "what", "source_id")
+    statement, same = insert(tables.adopted), {"source": source, "what": what}
     changes = {"fingerprint": statement.excluded.fingerprint, "adopted_at": func.now()}
-    given = [
-        {"source": source, "what": what, "source_id": str(number), "fingerprint": mark}
-        for number, mark in brought.items()
-    ]
-    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changes), given)
+    given = [{**same, "source_id": str(number), "fingerprint": mark} for number, mark in brought.items()]
+    connection.execute(statement.on_conflict_do_update(index_elements=[*same, "source_id"], set_=changes), given)
 
 
 def forget(connection: Connection, what: str, source: str, ids: Iterable[int]) -> None:
@@ -92,36 +91,26 @@ def write_each(connection: Connection, rows: Rows, write: Callable[[Connection, 
     return {**write_each(connection, rows[:middle], write), **write_each(connection, rows[middle:], write)}
 
 
-def _put(connection: Connection, key: Column[Any], /, **values: Any) -> None:
-    connection.execute(upsert(key, {key.table.c[name]: value for name, value in values.items()}))
+def put(key: Column[Any], connection: Connection, rows: Rows) -> None:
+    """Insert rows of a table by their key, or change those that are here."""
+    for number, row in rows:
+        values = {key.table.c[name]: value for name, value in row.items()}
+        connection.execute(upsert(key, {key: number, **values}))
 
 
 def write_dealerships(connection: Connection, rows: Rows) -> None:
     """Insert dealerships under their ids, or change those that are here; with their switch, if they have one."""
-    of_switch = tables.dealership_settings.c.dealership_id
     for number, row in rows:
         given = {name: row[name] for name in ("timezone", "created_at") if row[name]}
-        _put(connection, tables.dealerships.c.id, id=number, name=row["name"], email=row["email"], **given)
+        put(tables.dealerships.c.id, connection, [(number, {"name": row["name"], "email": row["email"], **given})])
         if row["auto_sync"] is not None:
-            _put(connection, of_switch, dealership_id=number, easycar_auto_sync_enabled=row["auto_sync"])
+            switch = {"easycar_auto_sync_enabled": row["auto_sync"]}
+            put(tables.dealership_settings.c.dealership_id, connection, [(number, switch)])
 
 
-def write_credentials(connection: Connection, rows: Rows) -> None:
-    """Insert or replace credentials, by dealership."""
-    for number, row in rows:
-        _put(connection, tables.easycar_credentials.c.dealership_id, dealership_id=number, **row)
-
-
-def delete_credentials(connection: Connection, ids: Iterable[int]) -> None:
-    """Delete the credentials of dealerships."""
-    of_dealership = tables.easycar_credentials.c.dealership_id
-    connection.execute(delete(tables.easycar_credentials).where(of_dealership == func.any(list(ids))))
-
-
-def write_settings(connection: Connection, rows: Rows) -> None:
-    """Set settings, by their keys."""
-    for key, row in rows:
-        _put(connection, tables.system_settings.c.key, key=key, **row)
+def delete_rows(key: Column[Any], connection: Connection, rows: Rows) -> None:
+    """Delete rows by their key, and what belongs to them."""
+    connection.execute(delete(key.table).where(key == func.any([number for number, _ in rows])))
 
 
 def write_vehicles(connection: Connection, rows: Rows, *, retired: Mapping[int, tuple[str, str]]) -> None:
@@ -132,7 +121,7 @@ def write_vehicles(connection: Connection, rows: Rows, *, retired: Mapping[int, 
     were = {row.id: row.stock_number for row in connection.execute(told)} if giving else {}
     lines = [(number, was, now) for number, (was, now) in giving.items() if were.get(number) != now]
     # those that give a number up come first, for others may take it; so do those that are here, for new ones may
-    here = read_ids(connection, tables.vehicles, [number for number, _ in rows])
+    here = read_ids(connection, tables.vehicles.c.id, [number for number, _ in rows])
     rows = sorted(rows, key=lambda row: row[0] not in here)
     _write_vehicles(connection, [row for row in rows if row[0] in retired])
     _write_vehicles(connection, [row for row in rows if row[0] not in retired])
@@ -155,18 +144,6 @@ def _write_vehicles(connection: Connection, rows: Rows) -> None:
     changes = {name: statement.excluded[name] for name in rows[0][1] if name != "created_at"}
     changes |= {"content_hash": null(), "updated_at": func.now()}
     connection.execute(statement.on_conflict_do_update(index_elements=[tables.vehicles.c.id], set_=changes), given)
-
-
-def read_vehicles_of(connection: Connection, ids: Iterable[int], dealership_ids: Iterable[int]) -> set[int]:
-    """Return which of some vehicles are here, and of these dealerships."""
-    of_vehicle = tables.vehicles.c
-    ours = (of_vehicle.id == func.any(list(ids)), of_vehicle.dealership_id == func.any(list(dealership_ids)))
-    return set(connection.scalars(select(of_vehicle.id).where(*ours)))
-
-
-def delete_vehicles(connection: Connection, rows: Rows) -> None:
-    """Delete vehicles, their documents and history with them."""
-    connection.execute(delete(tables.vehicles).where(tables.vehicles.c.id == func.any([number for number, _ in rows])))
 
 
 def write_documents(connection: Connection, rows: Rows) -> None:
@@ -193,7 +170,7 @@ def write_logs(connection: Connection, rows: Rows) -> None:
 def move_sequences(connection: Connection) -> None:
     """Have what is added later get ids beyond those that were brought."""
     for table in (tables.dealerships, tables.vehicles):
-        sequence = func.pg_get_serial_sequence(table.name, "id")
+        sequence = cast(cast(func.pg_get_serial_sequence(table.name, "id"), Text()), REGCLASS)
         most = select(func.max(table.c.id)).scalar_subquery()
-        last = func.coalesce(func.pg_sequence_last_value(cast(cast(sequence, Text()), REGCLASS)), 0)
-        connection.execute(select(func.setval(cast(cast(sequence, Text()), REGCLASS), most)).where(most > last))
+        last = func.coalesce(func.pg_sequence_last_value(sequence), 0)
+        connection.execute(select(func.setval(sequence, most)).where(most > last))

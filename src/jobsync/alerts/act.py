@@ -10,19 +10,12 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, text
 
+from jobsync.alerts import units
 from jobsync.alerts.decide import Delivery, decide, record
 from jobsync.alerts.memory import opened
 from jobsync.alerts.message import TEST, AlertMessage, AlertNote
 from jobsync.alerts.model import Alert, Limits, Look, on_host
 from jobsync.alerts.post import NotSent
-from jobsync.alerts.units import (
-    UnitFailure,
-    look_at_failure,
-    look_at_no_database,
-    passed_by_health,
-    read_record,
-    read_successes,
-)
 from jobsync.causes import Cause, Kind
 from jobsync.db.engine import Database, driver, translated
 from jobsync.db.statements import read_now
@@ -57,7 +50,7 @@ class Done:
     health: Health | None = None  # None if the database did not answer; the error says why
     database_error: JobsyncError | None = None
     not_sent: tuple[str, ...] = ()  # what could not be told; it is tried again the next time
-    refused: tuple[str, ...] = ()  # addresses that the mail server refuses although it took the mail for others
+    refused: tuple[str, ...] = ()  # addresses that the mail server refuses while others have the mail
     pruned: Mapping[str, int] | None = None
 
 
@@ -91,7 +84,7 @@ class _Teller:
 
     def tell_no_database(self, error: JobsyncError, now: datetime | None, *, at_once: bool) -> Done:
         self.database, self.done.database_error = None, error
-        self.tell(now or datetime.now(UTC), look_at_no_database(error, self._host, at_once=at_once), None)
+        self.tell(now or datetime.now(UTC), units.look_at_no_database(error, self._host, at_once=at_once), None)
         return self.done
 
     def _send(self, message: AlertMessage, broken: set[str]) -> tuple[Delivery, Sequence[str]]:
@@ -129,25 +122,17 @@ class _Teller:
 
 
 def do_health(
-    open_database: Callable[[], tuple[Database, Engine]],
+    open_database: Callable[[], tuple[Database, Engine]],  # raises what keeps it from being used
     watched: Sequence[Watched],
     rules: Sequence[RetentionRule],
     channels: Sequence[Channel],
     environ: Mapping[str, str],
     *,
-    wait: Callable[[float], None],
-    waker: Callable[[], Waker] = lambda: Waker.UNITS,
-    now: datetime | None = None,
+    wait: Callable[[float], None],  # between two looks at a database that does not answer
+    waker: Callable[[], Waker] = lambda: Waker.UNITS,  # asked once the database is open
+    now: datetime | None = None,  # another than the database's clock, or this host's while that is away; for tests
 ) -> Done:
-    """
-    Evaluate, open and close alerts, send, prune: what jobsync-health.timer wakes every five minutes.
-
-    Args:
-        open_database: raises what keeps the database from being used.
-        wait: between two looks at a database that does not answer.
-        waker: asked once the database is open.
-        now: another instant than the database's clock (or, while it is away, this host's), for tests.
-    """
+    """Evaluate, open and close alerts, send, prune: what jobsync-health.timer wakes every five minutes."""
     teller = _Teller(channels, environ, host_name())
     try:
         database, engine = _opened(open_database, wait)
@@ -155,14 +140,15 @@ def do_health(
             by = waker()
             on = read_timers_on(by, (*BY_NAME, WATCH))
             seen = read_snapshot(connection, watched, now=now, waker=by, timers_on=on)
-            successes = read_successes(connection, seen)
+            successes = units.read_successes(connection, seen)
             connection.execute(text(_WATCHED), {"name": WATCH, "now": seen.now})
         health = judge_health(seen)
         limits = Limits.of(seen.settings)
         own = (Kind.UNIT, Kind.PRUNE, Kind.MAIL)
         found = tuple(problem for problem in health.problems if problem.kind not in own)
         teller.database = (database, engine)
-        teller.tell(seen.now, Look(found, passed_by_health(seen, successes, host_name(), limits.reminder)), limits)
+        passed = units.passed_by_health(seen, successes, host_name(), limits.reminder)
+        teller.tell(seen.now, Look(found, passed), limits)
     except JobsyncError as error:
         get_logger().error("health.no_database", error=visible(error))
         return teller.tell_no_database(error, now, at_once=True)
@@ -213,7 +199,7 @@ def _prune(teller: _Teller, engine: Engine, health: Health, seen: Snapshot, rule
 
 
 def do_unit_failure(
-    failure: UnitFailure,
+    failure: units.UnitFailure,
     open_database: Callable[[], tuple[Database, Engine]],
     watched: Sequence[Watched],
     channels: Sequence[Channel],
@@ -228,9 +214,9 @@ def do_unit_failure(
         with translated(), engine.begin() as connection:
             limits = Limits.of(read_system_settings(driver(connection)))
             moment = now or read_now(connection)
-            known = read_record(connection, failure)
+            known = units.read_record(connection, failure)
         teller.database = (database, engine)
-        teller.tell(moment, look_at_failure(failure, known, watched), limits)
+        teller.tell(moment, units.look_at_failure(failure, known, watched), limits)
     except JobsyncError as error:
         return teller.tell_no_database(error, now, at_once=False)
     return teller.done

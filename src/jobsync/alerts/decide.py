@@ -17,7 +17,7 @@ from jobsync.watch.model import Problem
 
 _BACK_WITHIN = timedelta(minutes=30)  # of its end: it is the same alert
 _KEPT = timedelta(days=7)  # what is over
-_AGAIN = timedelta(minutes=10)  # longer than sending takes; what perhaps arrived is said again then, ever more rarely
+_AGAIN = timedelta(minutes=10)  # longer than sending takes; what perhaps arrived is said again then
 _RARER = 3
 _HOUR = timedelta(hours=1)
 _ORDER = {cause.value: place for place, cause in enumerate(Cause)}  # the likelier cause before what it leads to
@@ -59,8 +59,8 @@ def decide(
     book = _with_silences(book, tuple(dropwhile(lambda each: each.until <= now - _KEPT, book.silences)), now)
     outgoing = tuple(message for channel in channels for message in _messages(book, channel, now, host, alone=alone))
     for message in outgoing:
-        for note in message.notes:
-            book = book.with_alert(_sending(book, book.alerts[note.alert.key], message, note.phase, now))
+        for alert, phase in message.notes:
+            book = book.with_alert(_sending(book, book.alerts[alert.key], message, phase, now))
     return book, outgoing
 
 
@@ -80,7 +80,7 @@ def see(known: Alert | None, found: Problem, now: datetime, after: int) -> Alert
         return Alert(*said, now, now, host=found.host, ripe=after <= 1, run_id=found.run_id) if found.ripe else None
     words = (found.text, found.what_to_do)
     if known.closed_at is None and found.host is None and known.ripe and (known.text, known.what_to_do) == words:
-        return known  # hundreds of them may be open for days: an alert that has not changed is not written again
+        return known  # hundreds may be open for days: what has not changed is not written again
     again: dict[str, Any] = {name: getattr(found, name) for name in ("text", "what_to_do", "host", "run_id")}
     return replace(
         known,
@@ -121,17 +121,17 @@ def _phase_of(book: Book, alert: Alert, channel: str, now: datetime) -> str | No
 
 def record(book: Book, message: AlertMessage, outcome: Delivery, now: datetime) -> Book:
     """Return what is remembered once it is known what became of a message."""
-    for note in message.notes if outcome is not Delivery.PERHAPS else ():
-        alert = book.alerts.get(note.alert.key)
+    for told, phase in message.notes if outcome is not Delivery.PERHAPS else ():
+        alert = book.alerts.get(told.key)
         if alert is None:
             continue
         tries = {**alert.tries}
         tried = tries.pop(message.channel, None)
         if outcome is Delivery.SENT:
-            name = {OPENED: "told", REMINDED: "reminded", CLOSED: "ended"}[note.phase]
+            name = {OPENED: "told", REMINDED: "reminded", CLOSED: "ended"}[phase]
             said: dict[str, Any] = {name: {**getattr(alert, name), message.channel: now}}
             alert = replace(alert, **said)
-        elif tried is not None and tried.times > 1:  # it did not arrive this time, but perhaps before
+        elif tried is not None and tried.times > 1:  # not this time, but perhaps before
             tries[message.channel] = replace(tried, until=now, times=tried.times - 1)
         book = book.with_alert(replace(alert, tries=tries))
     return book
@@ -170,8 +170,7 @@ def _messages(book: Book, channel: str, now: datetime, host: str, *, alone: bool
     for alert, phase in due:
         tried = alert.tries.get(channel)
         again = tried.message if tried is not None and tried.phase == phase else ""
-        note = AlertNote(alert, phase, alert.said_open(channel))
-        by_message.setdefault((again, phase == CLOSED), []).append(note)
+        by_message.setdefault((again, phase == CLOSED), []).append(AlertNote(alert, phase))
     for (again, _), notes in sorted(by_message.items(), key=lambda each: (each[0][0] != "", each[0][1])):
         opened = sum(1 for note in notes if note.phase == OPENED)
         is_summary = opened > max(0, TOLD_EACH - lately)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -35,47 +35,42 @@ _LOCK_WITHIN_S = 15.0
 Audit = tuple[str, str | None, Mapping[str, Any]]  # action, subject, details
 
 
+@dataclass
 class Memory:
-    """
-    What is known of all alerts, while no other process of this host can change it: table and file, as one.
+    """What is known of all alerts, while no other process of this host can change it: table and file, as one."""
 
-    Args:
-        engine: None while the database is away.
-        audit: what a person changed; kept with what `write` changes.
-        alone: whether no other host holds the table's memory.
-    """
-
-    def __init__(self, file: LocalFile, engine: Engine | None, audit: Audit | None = None, *, alone: bool) -> None:
-        self._file, self._engine, self._audit = file, engine, audit
-        self._kept = Book()  # as the table has it
-        self.alone, self.folder = alone, file.folder
+    file: LocalFile
+    engine: Engine | None  # None while the database is away
+    audit: Audit | None = None  # what a person changed; kept with what `write` changes
+    alone: bool = False  # no other host holds the table's memory
+    _kept: Book = field(default_factory=Book, init=False)  # as the table has it
 
     def read(self) -> Book:
         """Return all of it; what is damaged is left out."""
-        told = self._file.read()
+        told = self.file.read()
         noted = Book.read(told.get("alerts"), told.get("silences"), told.get("limits"))
-        if self._engine is None:
+        if self.engine is None:
             return noted
-        with translated(), self._engine.begin() as connection:
+        with translated(), self.engine.begin() as connection:
             self._kept = _read_tables(connection)
         return replace(self._kept if told.get("handed_in") is True else merge(noted, self._kept), limits=noted.limits)
 
     def write(self, book: Book) -> None:
         """Replace it; what did not change since it was read is left alone."""
         try:
-            handed_in = self._engine is not None and self._write_tables(self._engine, book)
+            handed_in = self.engine is not None and self._write_tables(self.engine, book)
         except JobsyncError as error:
-            if self._audit is not None:  # no other host, and perhaps no unit of this one, would ever see the file's
+            if self.audit is not None:  # no other host, and perhaps no unit of this one, would ever see the file's
                 raise
             get_logger().warning("alert.not_recorded", error=visible(error))
             handed_in = False
         alerts = [*book.alerts.values()]
-        self._file.write({"handed_in": handed_in, "limits": book.limits, "silences": book.silences, "alerts": alerts})
+        self.file.write({"handed_in": handed_in, "limits": book.limits, "silences": book.silences, "alerts": alerts})
 
     def _write_tables(self, engine: Engine, book: Book) -> bool:
         fresh = [alert for key, alert in book.alerts.items() if alert != self._kept.alerts.get(key)]
         gone, new = ({*self._kept.silences} - {*book.silences}, {*book.silences} - {*self._kept.silences})
-        if not (fresh or gone or new or self._audit):
+        if not (fresh or gone or new or self.audit):
             return True
         with translated(), engine.begin() as connection:
             for alert in fresh:
@@ -84,8 +79,8 @@ class Memory:
                 connection.execute(delete(alert_silences).where(alert_silences.c.set_at == silence.set_at))
             for silence in sorted(new, key=lambda each: each.set_at):
                 connection.execute(insert(alert_silences).values(vars(silence)))
-            if self._audit is not None:
-                write_audit(connection, *self._audit)
+            if self.audit is not None:
+                write_audit(connection, *self.audit)
         return True
 
 
@@ -111,10 +106,8 @@ def _as_noticed(alert: Alert, at: datetime | None) -> Alert:
     """Return an alert as its column `notified_at` has it, which may have been set by hand."""
     if at is None:
         return alert
-    said: dict[str, Any] = {
-        name: {to: min(each, at) for to, each in getattr(alert, name).items()} for name in ("told", "reminded")
-    }
-    return replace(alert, **said)
+    told, reminded = ({to: min(each, at) for to, each in said.items()} for said in (alert.told, alert.reminded))
+    return replace(alert, told=told, reminded=reminded)
 
 
 def _write_row(connection: Connection, alert: Alert) -> None:
@@ -142,15 +135,14 @@ def merge(noted: Book, kept: Book) -> Book:
         if older.closed_at is not None and newer.opened_at > older.closed_at:  # it is another
             merged[key] = newer
             continue
-        said: dict[str, Any] = {
-            name: {**getattr(older, name), **getattr(newer, name)} for name in ("told", "reminded", "ended")
-        }
         merged[key] = replace(
             newer,
             opened_at=min(newer.opened_at, older.opened_at),
             times=max(newer.times, older.times),
             ripe=newer.ripe or older.ripe,
-            **said,
+            told={**older.told, **newer.told},
+            reminded={**older.reminded, **newer.reminded},
+            ended={**older.ended, **newer.ended},
         )
     silences = {(each.kind, each.subject, each.set_at): each for each in (*kept.silences, *noted.silences)}
     return replace(kept, alerts=merged, silences=tuple(sorted(silences.values(), key=lambda each: each.set_at)))
@@ -159,7 +151,7 @@ def merge(noted: Book, kept: Book) -> Book:
 def look_up(environ: Mapping[str, str], engine: Engine | None) -> Book:
     """Return what is remembered, for somebody who only looks."""
     with open_file(environ) as file:
-        return Memory(file, engine, alone=False).read()
+        return Memory(file, engine).read()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobsync import __version__
 from jobsync.alerts.model import CLOSED, OPENED, REMINDED, Alert
@@ -16,7 +16,7 @@ from jobsync.logs import visible
 TEST = "test"
 TOLD_EACH = 10  # openings within an hour; beyond that they are one summary
 _SHOWN_MOST = 50
-_PHASES = {  # in the order in which they are told: word in a title, head in a text, state in the document
+_PHASES = {  # as they are told: word in a title, head in a text, state in the document
     OPENED: ("problem", "PROBLEM", "firing"),
     REMINDED: ("still", "STILL THERE", "reminder"),
     CLOSED: ("recovered", "RECOVERED", "resolved"),
@@ -24,13 +24,11 @@ _PHASES = {  # in the order in which they are told: word in a title, head in a t
 }
 
 
-@dataclass(frozen=True)
-class AlertNote:
+class AlertNote(NamedTuple):
     """One alert in one phase."""
 
     alert: Alert
     phase: str
-    after: datetime | None = None  # when the channel was last told that it is open: two reminders are two messages
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class AlertMessage:
     sent_at: datetime
     notes: tuple[AlertNote, ...]
     channel: str = ""
-    repeats: str | None = None  # the identity of the message that this one says again: perhaps that one arrived
+    repeats: str | None = None  # the identity of the one that it says again, which perhaps arrived
     is_summary: bool = False  # so much was opened that each is a line
 
     @property
@@ -49,7 +47,8 @@ class AlertMessage:
         """A name for the message that a repeated try shares."""
         if self.repeats:
             return self.repeats
-        told = [(*note.alert.key, note.phase, note.alert.opened_at, note.after) for note in self.notes]
+        # when the channel was last told, since two reminders are two messages
+        told = [(*alert.key, phase, alert.opened_at, alert.said_open(self.channel)) for alert, phase in self.notes]
         parts = [_utc(part) if isinstance(part, datetime) else str(part) for each in told for part in each]
         return blake2b("\0".join([self.host, *parts]).encode("utf-8", "replace"), digest_size=10).hexdigest()
 
@@ -57,9 +56,9 @@ class AlertMessage:
     def title(self) -> str:
         """One line; safe for a header."""
         if len(self.notes) == 1:
-            [note] = self.notes
-            return visible(f"[jobsync] {_PHASES[note.phase][0]}: {note.alert.text}", most=160)
-        counts = Counter(note.phase for note in self.notes)
+            [(alert, phase)] = self.notes
+            return visible(f"[jobsync] {_PHASES[phase][0]}: {alert.text}", most=160)
+        counts = Counter(phase for _, phase in self.notes)
         parts = [
             f"{counts[phase]} {word}{'s' * (phase == OPENED and counts[phase] > 1)}"
             for phase, (word, *_) in _PHASES.items()
@@ -72,7 +71,7 @@ class AlertMessage:
         return "\n".join([*(line for phase in _PHASES for line in self._lines_of(phase)), foot])
 
     def _lines_of(self, phase: str) -> Iterator[str]:
-        notes = [note.alert for note in self.notes if note.phase == phase]
+        notes = [alert for alert, told in self.notes if told == phase]
         head = _PHASES[phase][1]
         if phase == OPENED and self.is_summary:
             yield f"More than {TOLD_EACH} problems within an hour; {len(notes)} of them are here, a line each, and what"
@@ -105,15 +104,14 @@ class AlertMessage:
                     "subject": visible(alert.subject),
                     "kind": alert.kind,
                     "cause": visible(alert.cause),
-                    "status": _PHASES[note.phase][2],
+                    "status": _PHASES[phase][2],
                     "text": visible(alert.text),
                     "what_to_do": visible(alert.what_to_do),
                     "opened_at": alert.opened_at.isoformat(),
                     "closed_at": alert.closed_at.isoformat() if alert.closed_at else None,
                     "times": alert.times,
                 }
-                for note in self.notes
-                for alert in [note.alert]
+                for alert, phase in self.notes
             ],
         }
 

@@ -91,7 +91,7 @@ class Silence:
     subject: str | None
     until: Instant
     set_at: Instant
-    causes: tuple[Key, ...] | None = None  # the alerts that were open when it was set; None for whatever comes
+    causes: tuple[Key, ...] | None = None  # those open when it was set; None for whatever comes
 
     def fits(self, alert: Alert) -> bool:
         return (

@@ -32,7 +32,7 @@ class NotSent(JobsyncError):
 
     def __init__(self, text: str, *, perhaps: bool = False, passing: bool = False) -> None:
         super().__init__(text)
-        self.perhaps = perhaps  # the other side had all of it and then did not say: a second try comes later
+        self.perhaps = perhaps  # the other side had all of it, and did not say: a second try comes later
         self.passing = passing  # it certainly did not arrive, and may well in a moment
 
 

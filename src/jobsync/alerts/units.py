@@ -17,21 +17,22 @@ from jobsync.logs import visible
 from jobsync.watch.model import About, Problem, Snapshot, Watched
 
 _OF_HOST = (Kind.CONFIGURATION, Kind.DATABASE)
-_QUIET = timedelta(minutes=10)  # without a new failure while ticks go on: a unit that never had a run is well again
+_QUIET = timedelta(minutes=10)  # without a failure while ticks go on: a unit that had no run is well
 _FORGOTTEN = timedelta(days=7)  # a host's alert was not seen for so long
-_CAUSES = {  # by status of the run, $MONITOR_SERVICE_RESULT and $MONITOR_EXIT_STATUS
-    "lock_lost": Cause.UNIT_LOCK_LOST,
-    "timed_out": Cause.UNIT_TIMED_OUT,
+_RESULTS = {
     "watchdog": Cause.UNIT_WATCHDOG,
     "timeout": Cause.UNIT_TIMED_OUT,
     "oom-kill": Cause.UNIT_OUT_OF_MEMORY,
     **dict.fromkeys(("signal", "core-dump"), Cause.UNIT_KILLED),
     **dict.fromkeys(("resources", "protocol", "start-limit-hit"), Cause.UNIT_NOT_STARTED),
+}
+_EXITS = {
     **dict.fromkeys(map(str, range(200, 246)), Cause.UNIT_NOT_STARTED),  # systemd's own, such as 203/EXEC
     str(int(ExitCode.UNAVAILABLE)): Cause.UNIT_UNAVAILABLE,
     str(int(ExitCode.LOCK_LOST)): Cause.UNIT_LOCK_LOST,
     str(int(ExitCode.CONFIGURATION)): Cause.UNIT_CONFIGURATION,
 }
+_STATUSES = {"lock_lost": Cause.UNIT_LOCK_LOST, "timed_out": Cause.UNIT_TIMED_OUT}
 _CALM = ("partial", "held", "succeeded", "cancelled")  # what of these needs a person, health finds in the tables
 _MEANINGS = {str(int(code)): code.short for code in ExitCode}
 
@@ -147,8 +148,8 @@ def _found(failure: UnitFailure, record: Record, about: About | None) -> Iterato
 
 def _cause_of(failure: UnitFailure, record: Record) -> Cause | None:
     """Return why the unit as a whole failed; None if its run says that it did not."""
-    found = _CAUSES.get(record.status or "") or _CAUSES.get(failure.result or "")
-    return found if found or record.status in _CALM else _CAUSES.get(failure.status or "", Cause.UNIT_FAILED)
+    found = _STATUSES.get(record.status or "") or _RESULTS.get(failure.result or "")
+    return found if found or record.status in _CALM else _EXITS.get(failure.status or "", Cause.UNIT_FAILED)
 
 
 def look_at_no_database(error: JobsyncError, host: str, *, at_once: bool) -> Look:

@@ -1,16 +1,12 @@
 """jobsync adopt: the data of the program that jobsync replaces."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Annotated, Any
-
-import typer
 
 from jobsync.adopt.job import COUNTED, Adoption, IdsTaken
 from jobsync.adopt.job import adopt as bring
 from jobsync.adopt.original import open_original
-from jobsync.cli.command import Answer, command
+from jobsync.cli.command import Answer, command, flag, option
 from jobsync.cli.output import print_facts, print_lines, print_table, say
 from jobsync.db.engine import passwords_in, translated
 from jobsync.errors import ExitCode
@@ -24,14 +20,14 @@ def adopt(
     tools: Tools,
     url: Annotated[
         str,
-        typer.Option(
+        option(
+            "URL",
+            "The original product's database, which is only read: postgresql://…; keep its password in ~/.pgpass.",
             "--from",
-            metavar="URL",
-            help="The original product's database, which is only read: postgresql://…; keep its password in ~/.pgpass.",
         ),
     ],
-    schema: Annotated[str, typer.Option("--from-schema", metavar="S", help="The schema of its tables.")] = "public",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be brought, and write nothing.")] = False,
+    schema: Annotated[str, option("S", "The schema of its tables.", "--from-schema")] = "public",
+    dry_run: Annotated[bool, flag("Say what would be brought, and write nothing.")] = False,
 ) -> Answer:
     """
     Bring in the data of the original product.

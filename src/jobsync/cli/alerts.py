@@ -1,13 +1,10 @@
 """jobsync alerts: what is wrong and who was told, whether telling works, and what is not to be told for a while."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from sqlalchemy import Engine
 
 from jobsync.alerts.act import send_test
@@ -15,7 +12,7 @@ from jobsync.alerts.decide import lift, silence
 from jobsync.alerts.memory import look_up, opened
 from jobsync.alerts.model import Alert
 from jobsync.causes import Kind
-from jobsync.cli.command import Answer, command, group, said, table
+from jobsync.cli.command import Answer, argument, command, flag, group, option, said, table
 from jobsync.cli.health import require_units_user, usable_channels
 from jobsync.db.engine import Database
 from jobsync.db.statements import read_now
@@ -26,11 +23,9 @@ from jobsync.watch.health import HOW_TO_SET
 from jobsync.wiring import Tools
 
 app = group("What is wrong, who was told of it, and what is not to be told for a while.")
-KindArgument = Annotated[Kind | None, typer.Argument(metavar="KIND", help=f"One of {', '.join(Kind)}.")]
-SubjectArgument = Annotated[
-    str | None, typer.Argument(metavar="SUBJECT", help="As alerts list shows it; all of the kind.")
-]
-SubjectOption = Annotated[str | None, typer.Option("--subject", metavar="SUBJECT", help="Without KIND: every kind.")]
+KindArgument = Annotated[Kind | None, argument("KIND", f"One of {', '.join(Kind)}.")]
+SubjectArgument = Annotated[str | None, argument("SUBJECT", "As alerts list shows it; all of the kind.")]
+SubjectOption = Annotated[str | None, option("SUBJECT", "Without KIND: every kind.", "--subject")]
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY = re.compile(rf"({'|'.join(_DAYS)})[a-z]*(?: +([01]?\d|2[0-3]):([0-5]\d))?")
 _SHOWN = ("kind", "subject", "cause", "opened_at", "told", "silenced_until", "closed_at", "text", "what_to_do")
@@ -86,11 +81,11 @@ def test(tools: Tools) -> Answer:
 @command("alerts silence queue --until 2d12h", of=app)
 def silence_(
     tools: Tools,
-    until: Annotated[str, typer.Option(metavar="T", help="8h, 3d, mon 08:00 or 2026-12-24T18:00Z.")],
+    until: Annotated[str, option("T", "8h, 3d, mon 08:00 or 2026-12-24T18:00Z.")],
     kind: KindArgument = None,
     subject: SubjectArgument = None,
     of: SubjectOption = None,
-    all_causes: Annotated[bool, typer.Option("--all-causes", help="New ones too, not only those open now.")] = False,
+    all_causes: Annotated[bool, flag("New ones too, not only those open now.")] = False,
 ) -> Answer:
     """Tell nobody of what is open now until an instant; what is still open then is told."""
     subject = _wanted(kind, subject, of)
@@ -110,7 +105,7 @@ def silence_(
             f"nothing of {_named(kind, subject)} is open, so nothing was silenced; what comes too: --all-causes;"
             " what is open: jobsync alerts list"
         )
-    return said(document, sentence + _where(database, memory.folder))
+    return said(document, sentence + _where(database, memory.file.folder))
 
 
 @command("alerts unsilence queue", of=app)
@@ -126,7 +121,7 @@ def unsilence(
             memory.write(book)
     done = "no longer silenced" if lifted else "nothing was silenced"
     document = {"kind": kind, "subject": subject, "lifted": lifted}
-    return said(document, f"{_named(kind, subject)}: {done}{_where(database, memory.folder)}")
+    return said(document, f"{_named(kind, subject)}: {done}{_where(database, memory.file.folder)}")
 
 
 def _wanted(kind: Kind | None, subject: str | None, of: str | None) -> str | None:

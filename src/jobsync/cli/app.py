@@ -1,7 +1,5 @@
 """The root of the command line: every noun is hung in here, nothing is decided here."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

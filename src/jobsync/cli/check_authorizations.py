@@ -1,13 +1,9 @@
 """`jobsync check-authorizations`."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
-import typer
-
 from jobsync.cli import run
-from jobsync.cli.command import Answer, Json, command
+from jobsync.cli.command import Answer, Json, command, flag
 from jobsync.errors import UsageProblem
 from jobsync.jobs import CHECK_AUTHORIZATIONS
 from jobsync.runner.job import Report
@@ -23,7 +19,7 @@ def check_authorizations(
     access_key: run.AccessKeys = None,
     scheduled: run.Scheduled = False,
     limit: run.Limit = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Ask the SRI, and write nothing.")] = False,
+    dry_run: Annotated[bool, flag("Ask the SRI, and write nothing.")] = False,
     wait: run.Wait = 0.0,
     as_json: Json = False,
 ) -> Answer:

@@ -1,7 +1,5 @@
 """How a command is declared: a function of its options that returns what it has to say, and how it is used."""
 
-from __future__ import annotations
-
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,22 +14,35 @@ import typer.core
 
 from jobsync.cli.output import Columns, Rows, print_facts, print_json, print_table, write
 from jobsync.errors import UsageProblem
-from jobsync.logs import complain, visible
+from jobsync.logs import complain, end_progress, visible
 from jobsync.phrases import read_when
 from jobsync.wiring import Tools
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+
+def option(value: str, words: str, *names: str, **how: Any) -> Any:
+    """Return an option as Typer knows it, by what follows it and its help."""
+    return typer.Option(..., *names, metavar=value, help=words, **how)
+
+
+def argument(value: str, words: str) -> Any:
+    return typer.Argument(metavar=value, help=words)
+
+
+def flag(words: str, *names: str) -> Any:
+    """Return an option without a value; one of a command that is off without it is named like its parameter."""
+    return typer.Option(..., *names, help=words)
+
+
 TO_FILE = ("-o", "--output")  # with either, a command that else reads writes a file
 _EXAMPLES_MOST = 4
 Function = TypeVar("Function", bound=Callable[..., Any])
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; needed without a terminal.")]
-DealershipId = Annotated[int, typer.Argument(metavar="ID", help="Number of the dealership.")]
-Since = Annotated[
-    str | None, typer.Option("--since", metavar="WHEN", help="An instant, a date, or a span such as 12h or 1d6h.")
-]
+Json = Annotated[bool, flag("One JSON document on standard output.", "--json")]
+Yes = Annotated[bool, flag("Do not ask; needed without a terminal.", "--yes")]
+DealershipId = Annotated[int, argument("ID", "Number of the dealership.")]
+Since = Annotated[str | None, option("WHEN", "An instant, a date, or a span such as 12h or 1d6h.", "--since")]
 
 
 @dataclass(frozen=True)
@@ -105,6 +116,7 @@ def register(app: typer.Typer, function: Callable[..., Any], name: str, *, hidde
         assert isinstance(tools, Tools)  # noqa: S101 - set in the root callback
         as_json = given["as_json"] if "as_json" in asked else given.pop("as_json", False)
         with ExitStack() as stack:
+            stack.callback(end_progress)
             if "context" in asked:
                 given["context"] = context
             if "tools" in asked:
@@ -126,6 +138,10 @@ def register(app: typer.Typer, function: Callable[..., Any], name: str, *, hidde
     options = {name: each for name, each in whole.parameters.items() if name not in ("context", "tools", "connection")}
     if whole.return_annotation is Answer:
         options.setdefault("as_json", inspect.Parameter("as_json", _BY_NAME, default=False, annotation=Json))
+    for each in options.values():
+        if each.default is False:
+            [found] = each.annotation.__metadata__
+            found.param_decls = found.param_decls or (f"--{each.name.replace('_', '-')}",)
     context = inspect.Parameter("context", _BY_NAME, annotation=typer.Context)
     parameters = [context, *(each.replace(kind=_BY_NAME) for each in options.values())]
     call.__dict__["__signature__"] = whole.replace(parameters=parameters)
@@ -178,7 +194,7 @@ def holds(look: Callable[[], bool]) -> bool:
         return False
 
 
-def since_when(words: str | None, connection: Connection) -> datetime | None:
+def since_when(words: str | None, connection: "Connection") -> datetime | None:
     """Return what --since means, which looks back; raises UsageProblem."""
     from jobsync.db.statements import read_now  # commands without a database share this file
 

@@ -3,8 +3,6 @@ jobsync completion: scripts for shells. What is fixed in one lies in `scripts/`,
 what only the database knows, a script asks of `jobsync values`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from enum import StrEnum
@@ -13,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from jobsync.cli.command import command
+from jobsync.cli.command import argument, command
 from jobsync.cli.output import write
 from jobsync.cli.tree import Command, Option, read_tree
 
@@ -25,9 +23,7 @@ class Shell(StrEnum):
 
 
 @command("completion bash > /etc/bash_completion.d/jobsync")
-def completion(
-    context: typer.Context, shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")]
-) -> None:
+def completion(context: typer.Context, shell: Annotated[Shell, argument("SHELL", "bash, zsh or fish.")]) -> None:
     """Print the completion script of a shell."""
     write(render(shell, read_tree(context.find_root().command)))
 
@@ -82,8 +78,8 @@ def _places(command: Command) -> Iterator[tuple[str, Option]]:
     A place is an option that takes a value, or the number of an argument; one that repeats takes all that follow.
     """
     told = [(name, option) for option in command.options for name in option.names]
-    for number, argument in enumerate(command.arguments):
-        told.append((f"[{number}-9]" if argument.repeats else str(number), argument))
+    for number, option in enumerate(command.arguments):
+        told.append((f"[{number}-9]" if option.repeats else str(number), option))
     return ((place, option) for place, option in told if option.choices or option.asked)
 
 
@@ -96,10 +92,10 @@ def _fish(told: list[Command]) -> dict[str, list[str]]:
         path = " ".join(each.path)
         at = f"complete -c jobsync -n '__jobsync_at {path}'" if " " not in path else _fish_at(path)
         lines += [f"{at} -f -a {child.name} -d {_quoted(child.help)}" for child in each.commands]
-        for number, argument in enumerate(each.arguments):
-            last = _REPEATED_MOST if argument.repeats else number
+        for number, option in enumerate(each.arguments):
+            last = _REPEATED_MOST if option.repeats else number
             places = " ".join(map(str, range(number, last + 1)))
-            if offered := _fish_values(argument):
+            if offered := _fish_values(option):
                 lines.append(f"{_fish_at(path, places)} {offered}")
         for option in each.options:
             names = " ".join(f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in option.names)

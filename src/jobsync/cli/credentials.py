@@ -1,7 +1,5 @@
 """jobsync credentials: what a dealership signs in with; stored encrypted, never shown."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -9,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jobsync.cli.command import Answer, DealershipId, Yes, command, confirm, group, said
+from jobsync.cli.command import Answer, DealershipId, Yes, command, confirm, flag, group, said
 from jobsync.cli.output import print_facts, say
 from jobsync.db.engine import driver
 from jobsync.easycars import registry
@@ -21,23 +19,19 @@ from jobsync.wiring import Tools
 from jobsync.wiring.easycars import make_client
 
 app = group("EasyCars credentials of dealerships.")
+_AS_JSON = (
+    "Read {client_id, client_secret, account_number, account_secret, environment, yard_code?} as JSON;"
+    ' environment is "Test" or "Production", every value a text in quotes.'
+)
 
 
 @command("credentials set 17 --from-stdin < credentials.json", of=app)
 def set_(
     tools: Tools,
     dealership_id: DealershipId,
-    from_stdin: Annotated[
-        bool,
-        typer.Option(
-            "--from-stdin",
-            help="Read {client_id, client_secret, account_number, account_secret, environment, yard_code?} as JSON;"
-            ' environment is "Test" or "Production", every value a text in quotes.',
-        ),
-    ] = False,
+    from_stdin: Annotated[bool, flag(_AS_JSON)] = False,
     key_lost: Annotated[
-        bool,
-        typer.Option("--key-lost", help="Store them though the key decrypts no other dealership's: theirs is lost."),
+        bool, flag("Store them though the key decrypts no other dealership's: theirs is lost.")
     ] = False,
 ) -> Answer:
     """Store credentials, replacing all that was there; an omitted yard code clears the old one."""
@@ -105,8 +99,7 @@ def test(tools: Tools, dealership_id: DealershipId) -> Answer:
 def rotate_key(
     tools: Tools,
     unbound: Annotated[
-        bool,
-        typer.Option("--unbound", help="In the layout of the program that jobsync replaces, for the way back to it."),
+        bool, flag("In the layout of the program that jobsync replaces, for the way back to it.")
     ] = False,
 ) -> Answer:
     """

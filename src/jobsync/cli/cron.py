@@ -1,7 +1,5 @@
 """jobsync cron: the lines for hosts without systemd, and a run under them."""
 
-from __future__ import annotations
-
 import io
 import json
 from contextlib import redirect_stderr, redirect_stdout
@@ -10,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jobsync.cli.command import command, group
+from jobsync.cli.command import argument, command, group, option
 from jobsync.cli.invoke import invoke
 from jobsync.cli.output import write
 from jobsync.deploy import cron
@@ -28,9 +26,7 @@ _ERRORS_SHOWN = 5
 @command("cron show > /etc/cron.d/jobsync", of=app)
 def show(
     tools: Tools,
-    executable: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The jobsync that cron starts; default: this one.")
-    ] = None,
+    executable: Annotated[Path | None, option("FILE", "The jobsync that cron starts; default: this one.")] = None,
 ) -> None:
     """Print the text of /etc/cron.d/jobsync."""
     installation = read_installation(tools.environ, root=Path("/"), executable=executable, sandboxed=False)
@@ -41,7 +37,7 @@ def show(
 def run(
     context: typer.Context,
     tools: Tools,
-    job: Annotated[str, typer.Argument(metavar="JOB", help="As cron show names it.")],
+    job: Annotated[str, argument("JOB", "As cron show names it.")],
 ) -> None:
     """Do one tick of a job as cron wants it: silent when all is well, one report when not."""
     if job not in (*cron.COMMANDS, *cron.FILES):

@@ -1,7 +1,5 @@
 """jobsync db: bring the schema up to date, and say where it stands."""
 
-from __future__ import annotations
-
 from jobsync.cli.command import Answer, command, group, said
 from jobsync.cli.output import print_facts
 from jobsync.db import migrate

@@ -1,13 +1,10 @@
 """jobsync dealership: whom we sync."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
-import typer
 from sqlalchemy import Connection
 
-from jobsync.cli.command import Answer, DealershipId, command, facts, group, said, table
+from jobsync.cli.command import Answer, DealershipId, argument, command, facts, flag, group, option, said, table
 from jobsync.cli.output import excerpts, print_facts, print_lines, print_table, with_pause
 from jobsync.cron import is_zone, problem_of_cron, text_of_cron
 from jobsync.db.jsonb import as_lines
@@ -28,9 +25,9 @@ _NO_ZONE = (
 @command('dealership add "Bilby Creek Motors" --timezone Australia/Sydney', of=app)
 def add(
     tools: Tools,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the dealership.")],
-    timezone: Annotated[str | None, typer.Option(metavar="TZ", help="Its time zone, e.g. Australia/Sydney.")] = None,
-    email: Annotated[str | None, typer.Option(metavar="E", help="Whom to write to.")] = None,
+    name: Annotated[str, argument("NAME", "Name of the dealership.")],
+    timezone: Annotated[str | None, option("TZ", "Its time zone, e.g. Australia/Sydney.")] = None,
+    email: Annotated[str | None, option("E", "Whom to write to.")] = None,
 ) -> Answer:
     """Add a dealership; prints its number."""
     _check("NAME", name, timezone, email)
@@ -61,12 +58,10 @@ def _check(of_name: str, name: str | None, timezone: str | None, email: str | No
 def set_(
     tools: Tools,
     dealership_id: DealershipId,
-    name: Annotated[str | None, typer.Option(metavar="N", help="Its name.")] = None,
-    timezone: Annotated[
-        str | None, typer.Option(metavar="TZ", help="Its time zone; '': easycar_sync_timezone.")
-    ] = None,
-    email: Annotated[str | None, typer.Option(metavar="E", help="Whom to write to; '': nobody.")] = None,
-    auto_sync: Annotated[bool | None, typer.Option(help="Whether runs that do not name it take it.")] = None,
+    name: Annotated[str | None, option("N", "Its name.")] = None,
+    timezone: Annotated[str | None, option("TZ", "Its time zone; '': easycar_sync_timezone.")] = None,
+    email: Annotated[str | None, option("E", "Whom to write to; '': nobody.")] = None,
+    auto_sync: Annotated[bool | None, flag("Whether runs that do not name it take it.")] = None,
 ) -> Answer:
     """Change name, time zone, e-mail or the switch of a dealership; the next tick goes by it."""
     given = {"name": name, "timezone": timezone, "email": email}
@@ -124,9 +119,9 @@ def pause(
     connection: Connection,
     dealership_id: DealershipId,
     until: Annotated[
-        str | None, typer.Option(metavar="T", help="Instant (2026-12-24T18:00+11:00), date, or span (12h, 1d6h, 2w).")
+        str | None, option("T", "Instant (2026-12-24T18:00+11:00), date, or span (12h, 1d6h, 2w).")
     ] = None,
-    reason: Annotated[str | None, typer.Option(metavar="S", help="Why; schedule show tells it.")] = None,
+    reason: Annotated[str | None, option("S", "Why; schedule show tells it.")] = None,
 ) -> Answer:
     """Leave a dealership out of every run that does not name it with --dealership."""
     name = registry.require_dealership(connection, dealership_id)
@@ -149,8 +144,8 @@ def resume(connection: Connection, dealership_id: DealershipId) -> Answer:
 def schedule(
     tools: Tools,
     dealership_id: DealershipId,
-    cron: Annotated[str | None, typer.Argument(metavar="[CRON]", help="E.g. '30 1 * * *'.")] = None,
-    default: Annotated[bool, typer.Option("--default", help="Back to the common schedule.")] = False,
+    cron: Annotated[str | None, argument("[CRON]", "E.g. '30 1 * * *'.")] = None,
+    default: Annotated[bool, flag("Back to the common schedule.")] = False,
 ) -> Answer:
     """Show a dealership's schedule, or give it one of its own."""
     if cron is not None and default:

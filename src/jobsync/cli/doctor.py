@@ -1,16 +1,12 @@
 """jobsync doctor: can this installation work, and what to do where it cannot."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from jobsync.cli.command import Answer, command
+from jobsync.cli.command import Answer, command, flag
 from jobsync.cli.output import say, write
 from jobsync.db.engine import translated
 from jobsync.deploy.cron import FILES, file_of
@@ -39,14 +35,15 @@ from jobsync.wiring.watched import WATCHED
 @command("doctor --offline", reads=True)
 def doctor(
     tools: Tools,
-    offline: Annotated[bool, typer.Option("--offline", help="Do not try to reach EasyCars and the SRI.")] = False,
-    every: Annotated[bool, typer.Option("--all", help="Check every RIDE file, not only the latest.")] = False,
+    offline: Annotated[bool, flag("Do not try to reach EasyCars and the SRI.")] = False,
+    every: Annotated[bool, flag("Check every RIDE file, not only the latest.", "--all")] = False,
 ) -> Answer:
     """Check settings, database, key, hosts, files, timers. Exit 0 if nothing is wrong."""
     found = list(_check(tools, offline=offline, every=every))
     code = exit_code_of(found)
     worst = "problem" if code else "warning" if any(each.level == "warning" for each in found) else "ok"
-    document = {"status": worst, "exit_code": int(code), "findings": [finding.as_json() for finding in found]}
+    findings = [{name: value and visible(value) for name, value in each.as_json().items()} for each in found]
+    document = {"status": worst, "exit_code": int(code), "findings": findings}
     return Answer(document, lambda: _tell(found), code)
 
 
@@ -57,9 +54,7 @@ def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
     also = [name for name in FILES if settings and file_of(name, settings)]
     yield from ask.check_timers(waker, renders=settings is None or settings.storage is not None, also=also)
     if waker is Waker.UNITS:
-        yield ask.check_units(
-            lambda: [each.path for each in compare(read_installation(tools.environ, root=SYSTEM)) if each.would_change]
-        )
+        yield ask.check_units(lambda: _changed_units(tools))
     yield ask.check_bytecode(Path(__file__).parents[1])
     if settings is None:
         return
@@ -89,6 +84,11 @@ def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
     yield from ask.check_proxy(settings)
     for name, url in () if offline else _services(settings, used):
         yield ask.check_reach(name, url, settings.proxies)
+
+
+def _changed_units(tools: Tools) -> list[str]:
+    files = compare(read_installation(tools.environ, root=SYSTEM), SYSTEM)
+    return [file.path for file in files if file.would_change]
 
 
 def _services(settings: Settings, used: set[str]) -> Iterator[tuple[str, str]]:

@@ -1,13 +1,9 @@
 """`jobsync generate-ride`."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
-import typer
-
 from jobsync.cli import run
-from jobsync.cli.command import Answer, Json, command
+from jobsync.cli.command import Answer, Json, command, flag
 from jobsync.cli.output import say
 from jobsync.errors import UsageProblem
 from jobsync.jobs import GENERATE_RIDE
@@ -23,10 +19,8 @@ def generate_ride(
     tenant: run.TenantRucs = None,
     access_key: run.AccessKeys = None,
     scheduled: run.Scheduled = False,
-    force: Annotated[bool, typer.Option("--force", help="Render anew what has its file already.")] = False,
-    missing: Annotated[
-        bool, typer.Option("--missing", help="Render again those whose file is missing or altered.")
-    ] = False,
+    force: Annotated[bool, flag("Render anew what has its file already.")] = False,
+    missing: Annotated[bool, flag("Render again those whose file is missing or altered.")] = False,
     limit: run.Limit = None,
     wait: run.Wait = 0.0,
     as_json: Json = False,

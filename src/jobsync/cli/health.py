@@ -1,16 +1,12 @@
 """jobsync health, jobsync alert: is anything wrong, and who is told."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated
-
-import typer
 
 from jobsync.alerts.act import Done, do_health, do_unit_failure
 from jobsync.alerts.send import Channel, channels_of
 from jobsync.alerts.units import UnitFailure, look_at_no_database
-from jobsync.cli.command import Answer, command
+from jobsync.cli.command import Answer, command, flag, option
 from jobsync.cli.output import say, write
 from jobsync.db.causes import LoginRefused
 from jobsync.errors import ExitCode, JobsyncError, Unavailable
@@ -25,9 +21,7 @@ from jobsync.wiring.watched import WATCHED, look
 @command("health --json", reads=True, unless=("--act",))
 def health(
     tools: Tools,
-    act: Annotated[
-        bool, typer.Option("--act", help="Also open, send and close alerts, and delete what is past its retention.")
-    ] = False,
+    act: Annotated[bool, flag("Also open, send and close alerts, and delete what is past its retention.")] = False,
 ) -> Answer:
     """Say what needs a person: exit 0 nothing, 3 something, 69 the database does not answer."""
     if act:
@@ -147,7 +141,7 @@ def _say_not_sent(done: Done, wrong: Sequence[str]) -> list[str]:
 
 
 @command("alert --unit jobsync-stock-sync.service")
-def alert(tools: Tools, unit: Annotated[str, typer.Option(metavar="UNIT", help="The unit that failed.")]) -> Answer:
+def alert(tools: Tools, unit: Annotated[str, option("UNIT", "The unit that failed.")]) -> Answer:
     """Find out why a unit failed, and tell it once, where no retry mends it or after so many (OnFailure= starts it)."""
     environ = tools.environ
     failure = UnitFailure(
@@ -161,15 +155,9 @@ def alert(tools: Tools, unit: Annotated[str, typer.Option(metavar="UNIT", help="
     channels, wrong = usable_channels(tools)
     done = do_unit_failure(failure, lambda: (tools.database, tools.engine), WATCHED, channels, environ)
     not_sent = _say_not_sent(done, wrong)
-    database, code, complaints = "ok", ExitCode.DONE, []
-    if done.refused:
-        code = ExitCode.NEEDS_ATTENTION
-    if done.not_sent:
-        code = ExitCode.UNAVAILABLE
-    if done.database_error is not None:  # it was told with the alert, if anybody could be told
-        database, code = "away", done.database_error.exit_code
-        complaints = [visible(done.database_error)]
-    if wrong:
-        code, complaints = ExitCode.CONFIGURATION, []
-    document = {"unit": visible(failure.unit), "sent": not not_sent, "not_sent": not_sent, "database": database}
-    return Answer(document, lambda: None, code, complaints)
+    away = done.database_error  # it was told with the alert, if anybody could be told
+    code = ExitCode.UNAVAILABLE if done.not_sent else ExitCode.NEEDS_ATTENTION if done.refused else ExitCode.DONE
+    code = ExitCode.CONFIGURATION if wrong else away.exit_code if away else code
+    document = {"unit": visible(failure.unit), "sent": not not_sent, "not_sent": not_sent}
+    document |= {"database": "away" if away else "ok"}
+    return Answer(document, lambda: None, code, [visible(away)] if away and not wrong else [])

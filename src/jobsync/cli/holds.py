@@ -1,21 +1,18 @@
 """jobsync holds: what one night would do to so many vehicles that a person is asked first."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-import typer
 from sqlalchemy import Connection
 
-from jobsync.cli.command import Answer, command, group, said
+from jobsync.cli.command import Answer, argument, command, flag, group, said
 from jobsync.cli.output import print_facts, print_table, say
 from jobsync.easycars import registry
 from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED, HELD
 from jobsync.phrases import many
 
 app = group("What syncs hold back until a person decides.")
-HoldId = Annotated[int, typer.Argument(metavar="ID", help="Number of the hold.")]
+HoldId = Annotated[int, argument("ID", "Number of the hold.")]
 _COLUMNS = {name: name for name in ("id", "dealership", "kind", "status", "reason", "vehicles")}
 _COLUMNS |= {"listed before": "listed_before", "in the feed": "listed_now", "asked": "created_at"}
 _COLUMNS |= {"decided by": "decided_by"}
@@ -23,9 +20,7 @@ _DONE = {"carried out": "carried_out", "removed": "removed"}
 
 
 @command("holds list", of=app, reads=True)
-def list_(
-    connection: Connection, every: Annotated[bool, typer.Option("--all", help="Decided ones too.")] = False
-) -> Answer:
+def list_(connection: Connection, every: Annotated[bool, flag("Decided ones too.", "--all")] = False) -> Answer:
     """List what waits for a decision, and approvals not yet carried out."""
     rows = registry.list_holds(connection, every=every)
     told = [

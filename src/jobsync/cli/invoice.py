@@ -1,15 +1,12 @@
 """jobsync invoice: the documents, how they came in, and what the SRI said of them."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 from sqlalchemy import Connection
 
-from jobsync.cli.command import Answer, Json, command, group, holds, said, table
+from jobsync.cli.command import Answer, Json, argument, command, flag, group, holds, option, said, table
 from jobsync.cli.output import OF_DOCUMENT, print_facts, print_table, replace_file
 from jobsync.errors import ExitCode, UsageProblem
 from jobsync.logs import complain, configure_hand_run, end_progress, show_progress, visible
@@ -21,7 +18,7 @@ from jobsync.sri.model import DocumentStatus
 from jobsync.wiring import Tools
 
 app = group("Fiscal documents and what the SRI said of them.")
-AccessKey = Annotated[str, typer.Argument(metavar="KEY", help="Access key, 49 digits.")]
+AccessKey = Annotated[str, argument("KEY", "Access key, 49 digits.")]
 _KEY = "2011202601179001234500120010010000000421234567811"
 _COUNTED = ("imported", "replaced", "unchanged", "refused")
 
@@ -29,11 +26,9 @@ _COUNTED = ("imported", "replaced", "unchanged", "refused")
 @command("invoice import /srv/inbox --tenant 1790012345001 --dry-run", of=app)
 def import_(
     tools: Tools,
-    paths: Annotated[list[Path], typer.Argument(metavar="FILE-OR-FOLDER...", help="XML files, or folders of them.")],
-    tenant: Annotated[str | None, typer.Option(metavar="RUC", help="Take only this tenant's; refuse others.")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would become of each file, and write nothing.")
-    ] = False,
+    paths: Annotated[list[Path], argument("FILE-OR-FOLDER...", "XML files, or folders of them.")],
+    tenant: Annotated[str | None, option("RUC", "Take only this tenant's; refuse others.")] = None,
+    dry_run: Annotated[bool, flag("Say what would become of each file, and write nothing.")] = False,
     as_json: Json = False,
 ) -> Answer:
     """
@@ -63,17 +58,15 @@ def import_(
         complain(f"jobsync: {visible(what)}: {visible(entry.reason)}")
 
     configure_hand_run(tools.environ)
-    try:
-        take_in(
-            files,
-            transaction=tools.transaction,
-            tenant=tenant,
-            told=told,
-            stop=lambda: stop_noted() is not None,
-            dry_run=dry_run,
-        )
-    finally:
-        end_progress()
+    take_in(
+        files,
+        transaction=tools.transaction,
+        tenant=tenant,
+        told=told,
+        stop=lambda: stop_noted() is not None,
+        dry_run=dry_run,
+    )
+    end_progress()
     if counts and not dry_run:
         with tools.transaction() as connection:
             registry.record_import(connection, [str(path) for path in paths], dict(counts))
@@ -100,11 +93,10 @@ def _code(counts: Counter[str], left: int) -> ExitCode:
 def list_(
     tools: Tools,
     status: Annotated[
-        str | None,
-        typer.Option(metavar="S", help="pending_authorization, authorized, rejected, needs_attention or cancelled."),
+        str | None, option("S", "pending_authorization, authorized, rejected, needs_attention or cancelled.")
     ] = None,
-    tenant: Annotated[str | None, typer.Option(metavar="RUC", help="Only this tenant's.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, metavar="N", help="At most so many documents.")] = 50,
+    tenant: Annotated[str | None, option("RUC", "Only this tenant's.")] = None,
+    limit: Annotated[int, option("N", "At most so many documents.", min=1, max=100_000)] = 50,
 ) -> Answer:
     """List documents, newest first."""
     if status is not None and status not in set(DocumentStatus):
@@ -148,9 +140,7 @@ def recheck(connection: Connection, key: AccessKey) -> Answer:
 
 
 @command(f"invoice export {_KEY} --to .", of=app)
-def export(
-    tools: Tools, key: AccessKey, to: Annotated[Path, typer.Option(metavar="DIR", help="An existing folder.")]
-) -> Answer:
+def export(tools: Tools, key: AccessKey, to: Annotated[Path, option("DIR", "An existing folder.")]) -> Answer:
     """Write the XML that is kept of a document, and the SRI's answer byte for byte, into a folder."""
     if not holds(to.is_dir):
         raise UsageProblem(f"--to: no folder {to}")

@@ -1,7 +1,5 @@
 """Runs one command of a program, and turns what it raises into one sentence and an exit code."""
 
-from __future__ import annotations
-
 import errno
 import re
 import sys

@@ -1,7 +1,5 @@
 """A root of commands that imports a command's file when the command is called, and lists them without any import."""
 
-from __future__ import annotations
-
 import ast
 from collections import UserDict
 from collections.abc import Mapping

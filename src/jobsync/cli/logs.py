@@ -1,14 +1,10 @@
 """jobsync logs: what a run said."""
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 from typing import Annotated, Any
 from uuid import UUID
 
-import typer
-
-from jobsync.cli.command import Answer, command
+from jobsync.cli.command import Answer, argument, command
 from jobsync.cli.output import say, write
 from jobsync.deploy.account import account_of_server
 from jobsync.errors import JobsyncError, UsageProblem
@@ -20,9 +16,7 @@ from jobsync.wiring import Tools
 
 
 @command("logs 3f2a")  # reads the journal as root, and the database as the units' user
-def logs(
-    tools: Tools, run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id or its beginning.")]
-) -> Answer:
+def logs(tools: Tools, run: Annotated[str, argument("RUN", "The run's id or its beginning.")]) -> Answer:
     """
     Print what a run said.
 
@@ -30,8 +24,10 @@ def logs(
     """
     row: dict[str, Any] | None = None
     away: JobsyncError | None = None
-    try:
-        row = _ask_database(tools, run)
+    try:  # root, who can read every journal, is the units' user for as long as this takes
+        account = account_of_server(tools.environ)
+        with account.lent() if account else nullcontext(), tools.transaction() as connection:
+            row = runs.read_run(connection, run)
     except UsageProblem:
         raise
     except JobsyncError as error:
@@ -49,15 +45,15 @@ def logs(
     if where is not None and away is not None:
         complain(f"jobsync: {where}")
         raise away
+
+    def tell() -> None:
+        for entry in entries or []:
+            write(f"{entry.at:%Y-%m-%d %H:%M:%S}Z {entry.level:7} {entry.message}\n")
+        if where is not None:
+            say(where)
+
     document = {"run_id": run_id, "where": where, "entries": [entry._asdict() for entry in entries or []]}
-    return Answer(document, lambda: _tell(entries or [], where))
-
-
-def _ask_database(tools: Tools, run: str) -> dict[str, Any]:
-    """Return the run's row; root, who can read every journal, is the units' user for as long as this takes."""
-    account = account_of_server(tools.environ)
-    with account.lent() if account else nullcontext(), tools.transaction() as connection:
-        return runs.read_run(connection, run)
+    return Answer(document, tell)
 
 
 def _find_in_journal(run: str, away: JobsyncError | None) -> UUID:
@@ -68,10 +64,3 @@ def _find_in_journal(run: str, away: JobsyncError | None) -> UUID:
     if len(found) != 1:
         raise UsageProblem(f"{visible(run, most=80)} is the beginning of {', '.join(map(str, found[:5]))}")
     return found[0]
-
-
-def _tell(entries: list[journal.JournalEntry], where: str | None) -> None:
-    for entry in entries:
-        write(f"{entry.at:%Y-%m-%d %H:%M:%S}Z {entry.level:7} {entry.message}\n")
-    if where is not None:
-        say(where)

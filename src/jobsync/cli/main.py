@@ -1,7 +1,5 @@
 """The command line with all its commands, as the entry runs it, and whom it acts as where root types it."""
 
-from __future__ import annotations
-
 import os
 import shlex
 from collections.abc import Mapping, Sequence

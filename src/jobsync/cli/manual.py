@@ -1,7 +1,5 @@
 """jobsync man: the manual page, rendered from the commands themselves."""
 
-from __future__ import annotations
-
 import typer
 
 from jobsync import __version__

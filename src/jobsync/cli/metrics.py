@@ -1,13 +1,9 @@
 """jobsync metrics: the facts of status for Prometheus."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from jobsync.cli.command import TO_FILE, command
+from jobsync.cli.command import TO_FILE, command, option
 from jobsync.cli.output import write_page
 from jobsync.db.engine import driver
 from jobsync.errors import JobsyncError
@@ -23,8 +19,7 @@ _MODE = 0o644  # node_exporter reads it as another user
 def metrics(
     tools: Tools,
     output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Write here, whole or not at all; - or nothing: stdout."),
+        Path | None, option("FILE", "Write here, whole or not at all; - or nothing: stdout.", "-o", "--output")
     ] = None,
 ) -> None:
     """Print metrics in Prometheus' text format. With -o for node_exporter's textfile collector."""

@@ -1,7 +1,5 @@
 """How commands print: one JSON document, or aligned text that a terminal's width holds."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,14 +1,10 @@
 """jobsync report: how the last weeks went, as one page for a browser."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from jobsync.cli.command import TO_FILE, Answer, Json, command, said
+from jobsync.cli.command import TO_FILE, Answer, Json, command, option, said
 from jobsync.cli.output import write_page
 from jobsync.errors import UsageProblem
 from jobsync.watch.views.page import find_row, read_history, render_report
@@ -21,10 +17,10 @@ _MODE = 0o640  # names and errors are not for everybody on this host
 @command("report -o report.html --days 7", reads=True, unless=TO_FILE)
 def report(
     tools: Tools,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The HTML file; - for stdout.")],
-    days: Annotated[int, typer.Option(min=1, max=400, metavar="N", help="How far back.")] = 30,
-    dealership: Annotated[int | None, typer.Option(metavar="ID", help="Of this one alone.")] = None,
-    tenant: Annotated[str | None, typer.Option(metavar="RUC", help="Of this one alone.")] = None,
+    output: Annotated[Path, option("FILE", "The HTML file; - for stdout.", "-o", "--output")],
+    days: Annotated[int, option("N", "How far back.", min=1, max=400)] = 30,
+    dealership: Annotated[int | None, option("ID", "Of this one alone.")] = None,
+    tenant: Annotated[str | None, option("RUC", "Of this one alone.")] = None,
     as_json: Json = False,
 ) -> Answer:
     """Write one self-contained HTML page. What is wrong, runs with their items, failures, who was told."""

@@ -1,14 +1,10 @@
 """jobsync ride: the printed form of a document, from a file and without a database."""
 
-from __future__ import annotations
-
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from jobsync.cli.command import Answer, command, group, holds, said
+from jobsync.cli.command import Answer, argument, command, flag, group, holds, option, said
 from jobsync.cli.output import OF_DOCUMENT, write_file
 from jobsync.errors import UsageProblem
 from jobsync.fiscal.read import read_document
@@ -23,10 +19,10 @@ app = group("The printed form (RIDE) of a document.")
 
 @command("ride render invoice.xml -o invoice.pdf --logo logo.png", of=app)
 def render(
-    file: Annotated[Path, typer.Argument(metavar="FILE.xml", help="The authorized XML, or a bare document.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.pdf", help="Where the PDF goes.")],
-    logo: Annotated[Path | None, typer.Option(metavar="FILE", help="A PNG or JPEG to stand above the issuer.")] = None,
-    attach_xml: Annotated[bool, typer.Option("--attach-xml", help="Carry FILE.xml inside the PDF.")] = False,
+    file: Annotated[Path, argument("FILE.xml", "The authorized XML, or a bare document.")],
+    output: Annotated[Path, option("OUT.pdf", "Where the PDF goes.", "--output", "-o")],
+    logo: Annotated[Path | None, option("FILE", "A PNG or JPEG to stand above the issuer.")] = None,
+    attach_xml: Annotated[bool, flag("Carry FILE.xml inside the PDF.")] = False,
 ) -> Answer:
     """Print a document as PDF. Without an authorization in the file every page says so."""
     raw = _read(file)

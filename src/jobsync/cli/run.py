@@ -1,16 +1,13 @@
 """What the three jobs' commands share: their options, whether there is anything to do, one run, what is said of it."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any
 
-import typer
 from psycopg import Connection
 
-from jobsync.cli.command import Answer
+from jobsync.cli.command import Answer, flag, option
 from jobsync.cli.output import print_table, say
 from jobsync.db.engine import transaction, translated
 from jobsync.db.system_settings import SystemSettings, read_system_settings
@@ -22,14 +19,11 @@ from jobsync.runner.record import limit_waits, say_disabled_again_at
 from jobsync.runner.run import JobWork, Request, Run, database_now, disabled_report, run_dry, run_job
 from jobsync.wiring import Tools
 
-Wait = Annotated[
-    float,
-    typer.Option(min=0, metavar="SEC", help="Wait so long for a run that holds the lock.", show_default=False),
-]
-Scheduled = Annotated[bool, typer.Option("--scheduled", help="Only what is due; what timers pass.")]
-Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="At most so many documents.")]
-TenantRucs = Annotated[list[str] | None, typer.Option(metavar="RUC", help="Only this tenant's (repeatable).")]
-AccessKeys = Annotated[list[str] | None, typer.Option(metavar="KEY", help="Only this one, due or not (repeatable).")]
+Wait = Annotated[float, option("SEC", "Wait so long for a run that holds the lock.", min=0, show_default=False)]
+Scheduled = Annotated[bool, flag("Only what is due; what timers pass.", "--scheduled")]
+Limit = Annotated[int | None, option("N", "At most so many documents.", min=1)]
+TenantRucs = Annotated[list[str] | None, option("RUC", "Only this tenant's (repeatable).")]
+AccessKeys = Annotated[list[str] | None, option("KEY", "Only this one, due or not (repeatable).")]
 
 _PRIVATE = (
     "JOBSYNC_DATABASE_URL is not set here: this tick asks the private database of this user; say embedded: if that is"
@@ -74,8 +68,7 @@ def carry_out(
         if not as_json:
             raise
         report = Report(job.name, RunStatus.FAILED, error.exit_code, error=str(error))
-    finally:
-        end_progress()
+    end_progress()
     if scheduled and report.run_id is not None:  # idle ticks, skips, dry runs and hand runs tell nothing
         text = f"{report.status}: {report.summary}" + (f"; {report.error}" if report.error else "")
         tools.ping(job.name, str(int(report.exit_code)), run=str(report.run_id), text=text)

@@ -1,14 +1,11 @@
 """jobsync runs, jobsync locks: what ran, how it ended, who holds what now."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-import typer
 from sqlalchemy import Connection
 
-from jobsync.cli.command import Answer, Json, Since, command, group, said, since_when, table
+from jobsync.cli.command import Answer, Json, Since, argument, command, flag, group, option, said, since_when, table
 from jobsync.cli.output import print_facts, print_lines, print_table, room_of_screen, write
 from jobsync.cli.run import Wait, document_of
 from jobsync.db.audit import write_audit
@@ -17,7 +14,7 @@ from jobsync.db.statements import read_now
 from jobsync.db.system_settings import read_system_settings
 from jobsync.errors import ExitCode, JobsyncError, UsageProblem
 from jobsync.jobs import BY_NAME, CHECK_AUTHORIZATIONS, STOCK_SYNC
-from jobsync.logs import complain, configure_hand_run, end_progress, show_progress, visible, visible_lines
+from jobsync.logs import complain, configure_hand_run, show_progress, visible, visible_lines
 from jobsync.phrases import stamp
 from jobsync.runner.job import Report, RunStatus
 from jobsync.runner.signals import stop_noted
@@ -26,21 +23,17 @@ from jobsync.upkeep.prune import count_old, prune
 from jobsync.wiring import Tools
 
 app = group("Runs of all jobs.")
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's id or its beginning.")]
+RunName = Annotated[str, argument("RUN", "The run's id or its beginning.")]
 
 
 @command("runs list --failed --since 1d12h", of=app, reads=True)
 def list_(
     tools: Tools,
-    job: Annotated[str | None, typer.Option(metavar="JOB", help="Only runs of this job.")] = None,
-    status: Annotated[
-        list[str] | None, typer.Option(metavar="STATUS", help="Only runs that ended so (repeatable).")
-    ] = None,
-    failed: Annotated[
-        bool, typer.Option("--failed", help="Only runs that failed, crashed or needed attention.")
-    ] = False,
+    job: Annotated[str | None, option("JOB", "Only runs of this job.")] = None,
+    status: Annotated[list[str] | None, option("STATUS", "Only runs that ended so (repeatable).")] = None,
+    failed: Annotated[bool, flag("Only runs that failed, crashed or needed attention.")] = False,
     since: Since = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="At most so many.")] = 20,
+    limit: Annotated[int, option("N", "At most so many.", min=1, max=10_000)] = 20,
 ) -> Answer:
     """List the latest runs, newest first."""
     if job is not None and job not in BY_NAME:
@@ -71,8 +64,7 @@ def _told(row: dict[str, Any]) -> dict[str, Any]:
 
 def _wanted(statuses: Sequence[str], *, failed: bool) -> list[str]:
     known = [str(status) for status in RunStatus if status not in (RunStatus.DISABLED, RunStatus.SKIPPED)]
-    unknown = [status for status in statuses if status not in known]
-    if unknown:
+    if unknown := [status for status in statuses if status not in known]:
         raise UsageProblem(f"--status: {unknown[0]!r} is none of {', '.join(known)}")
     good = ("running", "succeeded", "cancelled")
     return [*statuses, *(status for status in known if failed and status not in good)]
@@ -81,9 +73,7 @@ def _wanted(statuses: Sequence[str], *, failed: bool) -> list[str]:
 @command("runs prune --dry-run", of=app)
 def prune_(
     tools: Tools,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count what would go, by table, and write nothing.")
-    ] = False,
+    dry_run: Annotated[bool, flag("Count what would go, by table, and write nothing.")] = False,
 ) -> Answer:
     """
     Delete what is past its retention now; the health timer does the same, bit by bit.
@@ -101,25 +91,22 @@ def prune_(
         return stop_noted() is not None
 
     configure_hand_run(tools.environ)
-    try:
-        if dry_run:
-            gone = count_old(
-                tools.engine, settings, RETENTION, now=now, told=lambda table: show_progress(f"counting {table}")
-            )
-        else:
-            gone = prune(tools.engine, settings, RETENTION, now=now, told=kept.append, stop=stop)
-    finally:
-        end_progress()
+    if dry_run:
+        counting = lambda table: show_progress(f"counting {table}")  # noqa: E731
+        gone = count_old(tools.engine, settings, RETENTION, now=now, told=counting)
+    else:
+        gone = prune(tools.engine, settings, RETENTION, now=now, told=kept.append, stop=stop)
     stopped = not dry_run and stop_noted() is not None
     some = {table: number for table, number in gone.items() if number}
     if some and not dry_run:
         with tools.transaction() as connection:
             write_audit(connection, "runs.prune", None, some)
     done = ", ".join(f"{number} of {table}" for table, number in some.items())
-    nothing = (
+    words = (
         "nothing could be deleted" if kept else "nothing was deleted" if stopped else "nothing is past its retention"
     )
-    words = f"{'nothing was written; past retention:' if dry_run else 'deleted'} {done}" if done else nothing
+    if done:
+        words = f"{'nothing was written; past retention:' if dry_run else 'deleted'} {done}"
     return said(
         {"deleted": gone, "kept": kept, "interrupted": stopped, "dry_run": dry_run},
         f"interrupted: {words}" if stopped else words,

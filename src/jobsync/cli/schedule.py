@@ -1,7 +1,5 @@
 """jobsync schedule: when each dealership is synced next."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sqlalchemy import Connection

@@ -1,20 +1,17 @@
 """jobsync settings: the switches and numbers that live in the database."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
-import typer
 from sqlalchemy import Connection
 
-from jobsync.cli.command import Answer, command, group, said, table
+from jobsync.cli.command import Answer, argument, command, group, said, table
 from jobsync.db.stored_settings import list_settings, write_setting
 from jobsync.db.system_settings import check_setting, require_setting
 from jobsync.errors import ExitCode
 from jobsync.wiring import Tools
 
 app = group("Settings in the database. An UPDATE in SQL works too.")
-Key = Annotated[str, typer.Argument(metavar="KEY", help="Its name; settings list shows all.")]
+Key = Annotated[str, argument("KEY", "Its name; settings list shows all.")]
 
 
 @command("settings list", of=app, reads=True)
@@ -47,7 +44,7 @@ def get(tools: Tools, key: Key) -> Answer:
 def set_(
     tools: Tools,
     key: Key,
-    value: Annotated[str, typer.Argument(metavar="VALUE", help="As settings list expects it.")],
+    value: Annotated[str, argument("VALUE", "As settings list expects it.")],
 ) -> Answer:
     """Change one setting; it takes effect at the next tick."""
     stored = check_setting(key, value)

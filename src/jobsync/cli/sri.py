@@ -1,13 +1,9 @@
 """jobsync sri: what the tax authority's words mean."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated
 
-import typer
-
-from jobsync.cli.command import Answer, command, facts, group
+from jobsync.cli.command import Answer, argument, command, facts, group
 from jobsync.errors import UsageProblem
 from jobsync.sri import catalogue
 from jobsync.sri.reasons import WORDS
@@ -18,9 +14,7 @@ _CODE = re.compile(r"\+?0*[0-9]{1,5}(?:[.,]0*)?")  # as the SRI may write it
 
 @command("sri explain 39", of=app)
 def explain(
-    code: Annotated[
-        str, typer.Argument(metavar="CODE", help="The number beside a message, or a word such as in_process.")
-    ],
+    code: Annotated[str, argument("CODE", "The number beside a message, or a word such as in_process.")],
 ) -> Answer:
     """Say what a code of the SRI, or a word beside a document, means and what to do about it."""
     code = code.strip().lower().removeprefix("code_")  # as `invoice list` shows it

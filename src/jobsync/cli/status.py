@@ -1,15 +1,11 @@
 """jobsync status: the whole system on one screen, what is wrong first, each with the next step."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from datetime import timedelta
 from typing import Annotated
 
-import typer
-
-from jobsync.cli.command import Answer, Json, command
+from jobsync.cli.command import Answer, Json, command, flag, option
 from jobsync.cli.health import with_remedy
 from jobsync.cli.output import is_deaf, write
 from jobsync.errors import JobsyncError, UsageProblem
@@ -26,11 +22,9 @@ from jobsync.wiring.watched import look
 @command("status --window 24h", reads=True)
 def status(
     tools: Tools,
-    watch: Annotated[bool, typer.Option("--watch", help="Show it again and again until interrupted.")] = False,
-    every: Annotated[float, typer.Option(min=0.5, max=3600, metavar="SEC", help="With --watch.")] = 2.0,
-    window: Annotated[
-        str, typer.Option(metavar="SPAN", help="How far rates and failures look back, such as 24h or 1d12h.")
-    ] = "7d",
+    watch: Annotated[bool, flag("Show it again and again until interrupted.")] = False,
+    every: Annotated[float, option("SEC", "With --watch.", min=0.5, max=3600)] = 2.0,
+    window: Annotated[str, option("SPAN", "How far rates and failures look back, such as 24h or 1d12h.")] = "7d",
     as_json: Json = False,
 ) -> Answer:
     """Show what is wrong, why, and what to do. Every job, dealership and tenant is in it."""

@@ -1,28 +1,25 @@
 """jobsync stock: what happened to vehicles, what could not be taken in, and what people keep as it is or keep off."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-import typer
 from sqlalchemy import Connection
 
-from jobsync.cli.command import Answer, DealershipId, Since, command, group, said, since_when, table
+from jobsync.cli.command import Answer, DealershipId, Since, argument, command, group, option, said, since_when, table
 from jobsync.easycars import registry
 from jobsync.upkeep.runs import find_run
 
 app = group("Vehicles: changes, refusals, fields and cars to keep.")
-Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, metavar="N", help="At most this many.")]
-StockNumber = Annotated[str, typer.Argument(metavar="STOCK_NUMBER", help="Of the vehicle.")]
+Limit = Annotated[int, option("N", "At most this many.", "--limit", min=1, max=100_000)]
+StockNumber = Annotated[str, argument("STOCK_NUMBER", "Of the vehicle.")]
 
 
 @command("stock history 17 --stock-number A123", of=app, reads=True)
 def history(
     connection: Connection,
     dealership_id: DealershipId,
-    stock_number: Annotated[str | None, typer.Option(metavar="S", help="Only this vehicle.")] = None,
+    stock_number: Annotated[str | None, option("S", "Only this vehicle.")] = None,
     limit: Limit = 100,
 ) -> Answer:
     """Show what changed, newest first: prices, texts, status, removals."""
@@ -33,11 +30,9 @@ def history(
 @command("stock changes --since 12h", of=app, reads=True)
 def changes(
     connection: Connection,
-    run: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Only what this run changed; its first characters do.")
-    ] = None,
+    run: Annotated[str | None, option("RUN", "Only what this run changed; its first characters do.")] = None,
     since: Since = None,
-    dealership: Annotated[int | None, typer.Option(metavar="ID", help="Only of this dealership.")] = None,
+    dealership: Annotated[int | None, option("ID", "Only of this dealership.")] = None,
     limit: Limit = 10_000,
 ) -> Answer:
     """Show what changed at all dealerships, newest first; for example: stock changes --since 12h."""
@@ -55,9 +50,7 @@ def changes(
 @command("stock refused 17", of=app, reads=True)
 def refused(
     connection: Connection,
-    dealership_id: Annotated[
-        int | None, typer.Argument(metavar="[ID]", help="Number of the dealership; default: all.")
-    ] = None,
+    dealership_id: Annotated[int | None, argument("[ID]", "Number of the dealership; default: all.")] = None,
     limit: Limit = 100,
 ) -> Answer:
     """Show items that could not become rows, newest first, with the reason."""
@@ -76,13 +69,12 @@ def lock(
     dealership_id: DealershipId,
     stock_number: StockNumber,
     fields: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[FIELD]...", help="E.g. price description; none: only show what is locked."),
+        list[str] | None, argument("[FIELD]...", "E.g. price description; none: only show what is locked.")
     ] = None,
 ) -> Answer:
     """Keep fields of a vehicle as they are, whatever the feed says; without a field, show which are kept."""
     if fields:
-        locked = registry.lock_fields(connection, dealership_id, stock_number, _names(fields))
+        locked = registry.change_locks(connection, dealership_id, stock_number, _names(fields), lock=True)
     else:
         locked = registry.read_locks(connection, dealership_id, stock_number)
     return _locks(dealership_id, stock_number, locked)
@@ -93,10 +85,10 @@ def unlock(
     connection: Connection,
     dealership_id: DealershipId,
     stock_number: StockNumber,
-    fields: Annotated[list[str], typer.Argument(metavar="FIELD...", help="E.g. price description.")],
+    fields: Annotated[list[str], argument("FIELD...", "E.g. price description.")],
 ) -> Answer:
     """Give fields back to the feed; the next sync brings its values."""
-    locked = registry.unlock_fields(connection, dealership_id, stock_number, _names(fields))
+    locked = registry.change_locks(connection, dealership_id, stock_number, _names(fields), lock=False)
     return _locks(dealership_id, stock_number, locked)
 
 
@@ -114,7 +106,7 @@ def exclude(
     connection: Connection,
     dealership_id: DealershipId,
     stock_number: StockNumber,
-    reason: Annotated[str | None, typer.Option(metavar="S", help="Kept in the audit.")] = None,
+    reason: Annotated[str | None, option("S", "Kept in the audit.")] = None,
 ) -> Answer:
     """Keep a vehicle off, whatever the feed says, until it is included; for example: stock exclude 1 A123."""
     row = registry.exclude_vehicle(connection, dealership_id, stock_number, reason=reason)

@@ -1,14 +1,10 @@
 """`jobsync stock-sync`."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Annotated, Any
 
-import typer
-
 from jobsync.cli import run
-from jobsync.cli.command import Answer, Json, command
+from jobsync.cli.command import Answer, Json, command, flag, option
 from jobsync.cli.output import print_table, say
 from jobsync.db.system_settings import SystemSettings
 from jobsync.easycars.job import item_json
@@ -26,16 +22,12 @@ from jobsync.wiring import easycars as wiring
 def stock_sync(
     tools: Tools,
     dealership: Annotated[
-        list[int] | None,
-        typer.Option(
-            metavar="ID", help="Only this one, even if paused, or with --scheduled if it is due (repeatable)."
-        ),
+        list[int] | None, option("ID", "Only this one, even if paused, or with --scheduled if it is due (repeatable).")
     ] = None,
     scheduled: run.Scheduled = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; write nothing.")] = False,
+    dry_run: Annotated[bool, flag("Show what would change; write nothing.")] = False,
     concurrency: Annotated[
-        int | None,
-        typer.Option(min=1, max=32, metavar="N", help="Dealerships at once; default: easycar_sync_concurrency."),
+        int | None, option("N", "Dealerships at once; default: easycar_sync_concurrency.", min=1, max=32)
     ] = None,
     wait: run.Wait = 0.0,
     as_json: Json = False,
@@ -51,28 +43,26 @@ def stock_sync(
         return wiring.stock_sync(tools, settings, named=named, scheduled=scheduled, concurrency=concurrency)
 
     def tell(report: Report, items: run.Items) -> None:
-        idle = "no dealership is due: jobsync schedule show has the next slots" if scheduled else _NOBODY
-        _print(items, empty=idle if report.exit_code is ExitCode.DONE else "no dealership was reached")
-        for item in items:
+        nobody = _NONE_DUE if scheduled else "no dealership is eligible"
+        nobody = nobody if report.exit_code is ExitCode.DONE else "no dealership was reached"
+        items.sort(key=lambda item: item["dealership_id"])
+        told = [{**item, "dealership": f"{item['dealership_id']} {item['name']}"} for item in items]
+        numbers = [name for name in _NUMBERS if any(item[name] for item in items)]
+        print_table(["dealership", "status", *numbers], told, empty=nobody)
+        for item in told:
             if why := _why(item, dry_run=dry_run):
-                say(f"{item['dealership_id']} {item['name']}: {why}")
-        for item in items:
-            _print_plan(item)
+                say(f"{item['dealership']}: {why}")
+        for item in told:
+            if plan := [_planned(entry) for entry in item.get("plan", [])]:
+                print_table(["stock number", "action", "changes", "reason"], plan, title=item["dealership"])
         run.print_verdict(report, dry_run=dry_run)
 
-    shown = partial(item_json, dry_run=dry_run)
+    shape = partial(item_json, dry_run=dry_run)
     how = {"scheduled": scheduled, "as_json": as_json, "dry_run": dry_run}
-    return run.carry_out(tools, STOCK_SYNC, lambda: make, shown, tell, wait_s=wait, **how)
+    return run.carry_out(tools, STOCK_SYNC, lambda: make, shape, tell, wait_s=wait, **how)
 
 
-def _print(items: run.Items, *, empty: str) -> None:
-    items.sort(key=lambda item: item["dealership_id"])
-    numbers = [name for name in _NUMBERS if any(item[name] for item in items)]
-    told = [{**item, "dealership": f"{item['dealership_id']} {item['name']}"} for item in items]
-    print_table(["dealership", "status", *numbers], told, empty=empty)
-
-
-_NOBODY = "no dealership is eligible"
+_NONE_DUE = "no dealership is due: jobsync schedule show has the next slots"
 _NUMBERS = ("created", "updated", "unchanged", "revived", "refused", "skipped", "removed", "held")
 
 
@@ -111,19 +101,10 @@ def _why_held(dealership_id: int, reason: str, *, dry_run: bool) -> str:
     return f"{told}: {first}{'a run that writes would hold them and ask' if dry_run else 'jobsync holds list'}"
 
 
-def _print_plan(item: dict[str, Any]) -> None:
-    told = [
-        {"reason": None, **entry, "stock number": entry["stock_number"], "changes": _changes(entry)}
-        for entry in item.get("plan", [])
-    ]
-    if told:
-        columns = ["stock number", "action", "changes", "reason"]
-        print_table(columns, told, title=f"{item['dealership_id']} {item['name']}")
-
-
-def _changes(entry: dict[str, Any]) -> str:
+def _planned(entry: dict[str, Any]) -> dict[str, Any]:
     shown = entry["changes"].items() if entry["action"] != "create" else ()
-    return "; ".join(f"{name}: {_short(old)} -> {_short(new)}" for name, (old, new) in shown)
+    changes = "; ".join(f"{name}: {_short(old)} -> {_short(new)}" for name, (old, new) in shown)
+    return {"reason": None, **entry, "stock number": entry["stock_number"], "changes": changes}
 
 
 def _short(value: object) -> str:

@@ -1,7 +1,5 @@
 """jobsync storage: whose RIDE files lie in the folder that JOBSYNC_STORAGE names."""
 
-from __future__ import annotations
-
 from jobsync.causes import Cause
 from jobsync.cli.command import Answer, Yes, command, confirm, group, said
 from jobsync.db.audit import write_audit

@@ -1,14 +1,11 @@
 """jobsync tenant: whose documents we follow."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from sqlalchemy import Connection
 
-from jobsync.cli.command import Answer, command, facts, group, holds, said, table
+from jobsync.cli.command import Answer, argument, command, facts, group, holds, option, said, table
 from jobsync.cli.output import with_pause
 from jobsync.errors import UsageProblem
 from jobsync.fiscal.access_key import find_ruc_problem, is_ruc_shaped
@@ -18,16 +15,16 @@ from jobsync.sri import registry
 from jobsync.wiring import Tools
 
 app = group("Taxpayers of Ecuador whose documents are followed.")
-Ruc = Annotated[str, typer.Argument(metavar="RUC", help="The tenant's 13 digits.")]
+Ruc = Annotated[str, argument("RUC", "The tenant's 13 digits.")]
 
 
 @command("tenant add 1790012345001 'Comercial Andina S.A.' --logo logo.png", of=app)
 def add(
     tools: Tools,
     ruc: Ruc,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name (razón social).")],
-    environment: Annotated[str, typer.Option(metavar="test|production", help="Where it submits.")] = "production",
-    logo: Annotated[Path | None, typer.Option(metavar="FILE", help="PNG or JPEG, printed on the RIDE.")] = None,
+    name: Annotated[str, argument("NAME", "Its name (razón social).")],
+    environment: Annotated[str, option("test|production", "Where it submits.")] = "production",
+    logo: Annotated[Path | None, option("FILE", "PNG or JPEG, printed on the RIDE.")] = None,
 ) -> Answer:
     """Add a taxpayer whose documents are to be followed."""
     ruc = ruc.strip()

@@ -1,13 +1,9 @@
 """jobsync units: the systemd files of this host, rendered from its configuration."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from jobsync.cli.command import Answer, Yes, command, confirm, group
+from jobsync.cli.command import Answer, Yes, argument, command, confirm, flag, group, option
 from jobsync.cli.output import print_table, say, write
 from jobsync.deploy import install as disk
 from jobsync.deploy.installation import read_installation
@@ -18,16 +14,14 @@ from jobsync.wiring import Tools
 
 app = group("The systemd files of this host.")
 
-Root = Annotated[Path, typer.Option(metavar="DIR", help="Below this folder instead of the running system.")]
-Executable = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="The jobsync that timers start; default: this one.")
-]
+Root = Annotated[Path, option("DIR", "Below this folder instead of the running system.")]
+Executable = Annotated[Path | None, option("FILE", "The jobsync that timers start; default: this one.")]
 
 
 @command("units show stock-sync.timer", of=app)
 def show(
     tools: Tools,
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Of one file; default: all.")] = None,
+    name: Annotated[str | None, argument("[NAME]", "Of one file; default: all.")] = None,
     root: Root = disk.SYSTEM,
     executable: Executable = None,
 ) -> Answer:
@@ -44,7 +38,7 @@ def show(
 @command("units install --enable", of=app)
 def install(
     tools: Tools,
-    enable: Annotated[bool, typer.Option("--enable", help="Enable the timers and start them.")] = False,
+    enable: Annotated[bool, flag("Enable the timers and start them.")] = False,
     root: Root = disk.SYSTEM,
     executable: Executable = None,
 ) -> None:

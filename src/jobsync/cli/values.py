@@ -1,17 +1,13 @@
 """jobsync values: what a shell may offer where a value is typed; asked through libpq alone, since a person waits."""
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Annotated
 
-import typer
-
 from jobsync import libpq
-from jobsync.cli.command import command
+from jobsync.cli.command import argument, command
 from jobsync.cli.output import write
 from jobsync.logs import visible
 from jobsync.schema_name import use_schema
@@ -42,9 +38,7 @@ _QUESTIONS = {
 
 
 @command("values dealership", reads=True)
-def values(
-    tools: Tools, kind: Annotated[str, typer.Argument(metavar="WHAT", help="What is typed, such as dealership.")]
-) -> None:
+def values(tools: Tools, kind: Annotated[str, argument("WHAT", "What is typed, such as dealership.")]) -> None:
     """Print what may be typed, a line each with what it is behind a tab. Nothing, in time, where anything is wrong."""
     found: list[str] = []
 

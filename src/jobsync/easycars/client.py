@@ -97,9 +97,7 @@ class EasyCarsClient:
     """The API, as a run's threads share it."""
 
     http: HttpClient
-    pause: Callable[
-        [float], bool
-    ]  # waits that many seconds; False if it was cut short and nothing more should be tried
+    pause: Callable[[float], bool]  # seconds; False if cut short: nothing more should be tried
     base_url: str | None = None  # replaces both built-in addresses
     tries: int = TRIES  # for each request while faults are transient
     deadline_s: float = DEADLINE_S

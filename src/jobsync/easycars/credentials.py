@@ -104,7 +104,6 @@ class Place:
 
     @property
     def column(self) -> str:
-        """The column of `easycar_credentials`."""
         return f"{self.field}_encrypted"
 
     @property
@@ -115,20 +114,15 @@ class Place:
         return f"the stored {self.field} of dealership {self.dealership_id}"
 
 
-def places_of(dealership_id: int, sealed: Sequence[str] = ()) -> tuple[Place, ...]:
-    """
-    Return where a dealership's four secrets are stored, in the order of its columns.
-
-    Args:
-        sealed: the four ciphertexts; a row that was copied whole keeps the places that they are bound to.
-    """
-    home = copied_from(dealership_id, sealed) or dealership_id
-    return tuple(Place(home, name) for name in _REQUIRED)
+def places_of(dealership_id: int) -> tuple[Place, ...]:
+    """Return where a dealership's four secrets are stored, in the order of its columns."""
+    return tuple(Place(dealership_id, name) for name in _REQUIRED)
 
 
 def sealed_at(dealership_id: int, sealed: Sequence[str]) -> list[tuple[Place, str]]:
-    """Return a dealership's four ciphertexts, each with the place that it is opened at."""
-    return list(zip(places_of(dealership_id, sealed), sealed, strict=True))
+    """Return a dealership's four ciphertexts, each with the place that it is opened at: in a copied row its own."""
+    places = places_of(copied_from(dealership_id, sealed) or dealership_id)
+    return list(zip(places, sealed, strict=True))
 
 
 def bound_to(stored: str) -> int | None:

@@ -33,14 +33,13 @@ from jobsync.runner import items as runner
 from jobsync.runner.job import ItemResult, ItemStatus
 from jobsync.runner.run import DryRun, JobWork, Run, database_now
 
-_SMALL_FEED = 8 << 20  # bytes; a larger feed keeps its turn until it is written: so many of them are in memory at most
+_SMALL_FEED = 8 << 20  # bytes; a larger one keeps its turn until it is written: so few are in memory at once
 _PLANS_MOST = 3
 _SEARCHES_MOST = 5
 _LOG_STATUS = {
     ItemStatus.SUCCESS: "Success",
     ItemStatus.PARTIAL: "PartialSuccess",
     ItemStatus.HELD: "Held",
-    ItemStatus.FAILED: "Failed",
 }
 
 
@@ -55,7 +54,7 @@ class StockSync(JobWork):
     job: ClassVar[Job] = STOCK_SYNC
 
     read_key: Callable[[], Cipher]  # raises ConfigurationProblem where no key is set
-    make_client: Callable[[Callable[[float], bool]], EasyCarsClient]  # gets a pause function that ends with the run
+    make_client: Callable[[Callable[[float], bool]], EasyCarsClient]  # gets a pause, which ends with the run
     hosts: Mapping[str, str]  # the vendor's, by environment
     settings: SystemSettings
     named: tuple[int, ...] = ()  # the dealerships asked for; empty means all that are eligible
@@ -149,11 +148,7 @@ class StockSync(JobWork):
 
     @property
     def at_once(self) -> int:
-        """
-        How many dealerships are worked on at once: while some are written, others are asked for.
-
-        One alone is worked off one after the other.
-        """
+        """How many dealerships are worked on at once: while some are written, others are asked for."""
         return self.concurrency + self.writers if self.concurrency > 1 else 1
 
     @property
@@ -232,7 +227,7 @@ class Feed:
 
     envelope: Envelope
     yard_code: str | None
-    copied_from: int | None = None  # the dealership whose credentials somebody copied into this one's row
+    copied_from: int | None = None  # whose credentials somebody copied into this one's row
 
 
 class _SyncWork:
@@ -290,14 +285,13 @@ class _SyncWork:
         change = self._client.change_of(attempt.item.key)
         if failure.of_the_host and change is not None and change.probed and change.open:
             return failure
-        if failure.reason == "token_refused" and self._job.scheduled and not self._has_retries(attempt):
-            words = f"{failure}; its machines disagree on the time, or the account is wrong"
-            raise EasyCarsFailure(words, **failure.facts)
+        if failure.reason == "token_refused" and self._job.scheduled:
+            with attempt.run.transaction() as connection:
+                *_, retry_at = store.read_attempt(connection, int(attempt.item.key))
+            if retry_at is None:
+                words = f"{failure}; its machines disagree on the time, or the account is wrong"
+                raise EasyCarsFailure(words, **failure.facts)
         raise failure
-
-    def _has_retries(self, attempt: runner.Trial) -> bool:
-        with attempt.run.transaction() as connection:
-            return store.read_attempt(connection, int(attempt.item.key))[-1] is not None
 
     def keep(self, connection: Connection[Any], attempt: runner.Attempt, found: Feed | EasyCarsFailure) -> ItemResult:
         if isinstance(found, EasyCarsFailure):
@@ -384,9 +378,7 @@ def make_plan(
     """
     Read what there is and plan; returns the plan, and the database's clock.
 
-    Args:
-        blamed: what the database is known to refuse, of a plan that is to be carried out: other writers are kept out of
-            the rows that are read in full.
+    With `blamed`, what the database is known to refuse, the plan is to be carried out: other writers are kept out.
     """
     for_update, blamed = blamed is not None, store.Blamed() if blamed is None else blamed
     listed = store.read_listed(connection, dealership_id)
@@ -454,12 +446,7 @@ def load_credentials(connection: Connection[Any], dealership_id: int, cipher: Ci
 
 
 def decrypt_credentials(dealership_id: int, stored: store.StoredCredentials | None, cipher: Cipher) -> Credentials:
-    """
-    Decrypt what was read.
-
-    Raises:
-        ItemFailure: there are none, or they cannot be decrypted.
-    """
+    """Decrypt what was read; ItemFailure if there are none, or they cannot be decrypted."""
     if stored is None:
         raise runner.ItemFailure(
             f"no active credentials; set them with: jobsync credentials set {dealership_id}", reason="no_credentials"
@@ -524,13 +511,6 @@ def _unreached(item: runner.Item, failure: EasyCarsFailure) -> ItemResult:
 
 
 def item_json(result: ItemResult, *, dry_run: bool = False) -> dict[str, Any]:
-    numbers = {name: result.counts.get(name, 0) for name in store.ITEM_COUNT_NAMES}
-    return {
-        "dealership_id": int(result.key),
-        "name": result.label,
-        **runner.as_json(result),
-        **numbers,
-        "warnings": [],
-        **({"plan": []} if dry_run else {}),
-        **result.details,
-    }
+    counts = {**StockPlan().counts, **result.counts}
+    details = {"warnings": [], **({"plan": []} if dry_run else {}), **result.details}
+    return {"dealership_id": int(result.key), "name": result.label, **runner.as_json(result), **counts, **details}

@@ -62,7 +62,7 @@ class Envelope:
 
     code: int | None  # 0 success, 1 authentication, 5 warning, 7 failed, 9 system error
     message: str | None
-    items: Sequence[RawItem] | None  # as received; None when StockList was null, absent or no list
+    items: Sequence[RawItem] | None  # None when StockList was null, absent or no list
     token: str | None = None
     size: int = 0  # bytes of the body
 
@@ -86,7 +86,7 @@ class Car(NamedTuple):
     stock_key: str
     vin: str | None  # upper case without blanks
     yard_code: str | None
-    values: Mapping[str, Any]  # of every feed column; money is Decimal, features and images are lists of strings
+    values: Mapping[str, Any]  # by column; money is Decimal, features and images are lists
     absent: frozenset[str]  # columns without a key or a readable value: what is stored stays
     says_sold: bool
     raw: RawItem
@@ -157,14 +157,12 @@ class VehicleRow:
 
 @dataclass(frozen=True, slots=True)
 class HeldSet:
-    """A set that a person was or is asked about."""
-
     id: int
     keys: frozenset[str]
     status: str
     reason: str
     kind: str = "removals"
-    vehicles: Sequence[tuple[str, str]] = ()  # key and VIN (empty: none) of each vehicle of a foreign feed
+    vehicles: Sequence[tuple[str, str]] = ()  # of a foreign feed, key and VIN (empty: none)
     decided_at: datetime | None = None
 
 
@@ -182,7 +180,7 @@ class Current:
     """What we have of one dealership; what is not needed each night is looked up when it is."""
 
     dealership_id: int
-    listed: Mapping[str, Listed]  # by stock key: our rows that are not removed, excluded ones among them
+    listed: Mapping[str, Listed]  # by stock key: our rows that are not removed
     # full rows, removed ones too; by stock key for a batch of keys, or those that have a VIN
     rows: Callable[[Sequence[str]], Mapping[str, VehicleRow]]
     with_vins: Callable[[Sequence[str]], Sequence[VehicleRow]] = lambda _vins: ()
@@ -190,13 +188,13 @@ class Current:
     other_stock_keys: Mapping[str, str] = field(default_factory=dict)
     other_vins: Mapping[str, str] = field(default_factory=dict)
     status_words: frozenset[str] = frozenset()  # that the feed has had
-    status_map: Mapping[str, str] = field(default_factory=dict)  # their meaning that the rows follow
+    status_map: Mapping[str, str] = field(default_factory=dict)  # that the rows follow
     # by kind and status (pending, approved, rejected) the latest that still counts
     asked: Mapping[tuple[str, str], HeldSet] = field(default_factory=dict)
-    window: Window | None = None  # that drains are judged over; None if no sync of the week has counted
+    window: Window | None = None  # None if no sync of the week has counted
     # how many rows were removed since an instant and still are, and how many of those had been advertised
     removed_since: Callable[[datetime], tuple[int, int]] = lambda _since: (0, 0)
-    elsewhere: Callable[[Sequence[str]], Collection[str]] = lambda _vins: ()  # the VINs listed at other dealerships
+    elsewhere: Callable[[Sequence[str]], Collection[str]] = lambda _vins: ()  # which are listed at others
     synced_before: bool = False
     yard_code: str | None = None  # the filter of the last complete sync
     blocked_in_a_row: int = 0  # syncs before this one in which removals were not possible
@@ -235,11 +233,11 @@ class Change:
 
     row: Listed
     car: Car
-    kept: Mapping[str, Any]  # columns that get another value than the item's: locked ones, those not told
+    kept: Mapping[str, Any]  # what gets another value than the item's: locked or not told
     # field -> (old, new), for the history. Empty where what is written is no news: the stock number in another
     # spelling, pictures whose URLs differ in their query.
     changes: Mapping[str, tuple[Any, Any]]
-    partial: bool = False  # something waits for a person, or a person sold the vehicle here or keeps it off
+    partial: bool = False  # something waits for a person, or is kept as a person left it
 
     @property
     def values(self) -> dict[str, Any]:
@@ -248,12 +246,10 @@ class Change:
 
     @property
     def revived(self) -> bool:
-        """Whether the row was removed."""
         return self.row.status == "removed"
 
     @property
     def renumbered(self) -> bool:
-        """Whether the vehicle was known by its VIN; it had another stock number."""
         return self.row.stock_key != self.car.stock_key
 
     @property
@@ -299,11 +295,11 @@ class StockPlan:
     unchanged: int = 0
     created: Sequence[Car] = field(default_factory=list)
     changed: list[Change] = field(default_factory=list)
-    restated: list[Change] = field(default_factory=list)  # written, though nothing of them is news
+    restated: list[Change] = field(default_factory=list)  # written, and no news
     skipped: list[Skipped] = field(default_factory=list)
     refused: Sequence[Refused] = ()
     returned: list[Listed] = field(default_factory=list)  # were missing, and are listed again
-    retired: list[Listed] = field(default_factory=list)  # removed; the number came back as another vehicle
+    retired: list[Listed] = field(default_factory=list)  # the number is another's now
     # say what their item says, under a fingerprint of an earlier version; each has the new one
     recognized: list[Listed] = field(default_factory=list)
     missing: list[Listed] = field(default_factory=list)  # begin their days of grace
@@ -319,7 +315,7 @@ class StockPlan:
     unreadable: bool = False  # too many items have a value in one key that cannot be read
     yard_code: str | None = None
     new_words: list[str] = field(default_factory=list)  # of StockStatus, to be remembered
-    status_map: Mapping[str, str] | None = None  # their meaning from now on; None if it is as before
+    status_map: Mapping[str, str] | None = None  # from now on; None if as before
 
     @property
     def counts(self) -> dict[str, int]:
@@ -344,7 +340,6 @@ class StockPlan:
 
     @property
     def status(self) -> ItemStatus:
-        """How the sync ends: held before partial before success."""
         if self.holds:
             return ItemStatus.HELD
         return ItemStatus.PARTIAL if self.reason else ItemStatus.SUCCESS

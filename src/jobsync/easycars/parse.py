@@ -65,7 +65,7 @@ _WATCHED = (
 )
 # ImageCount is only compared with ImageURLs
 DOCUMENTED_KEYS = frozenset((*sum(FEED_KEYS.values(), ()), *_WATCHED, "StockNumber", "ImageCount"))
-STOCK_NUMBER_MOST = 255  # far above the vendor's 20; a unique index cannot hold much more than 2,700 bytes
+STOCK_NUMBER_MOST = 255  # the vendor's is 20; a unique index holds about 2,700 bytes
 INTEGER_MOST = 2**31 - 1
 RAW_KEPT = 20_000
 _NUMBER_DIGITS_MOST = 400
@@ -80,7 +80,7 @@ class Rules(NamedTuple):
     """By what items are read, beside the code itself."""
 
     status_map: Mapping[str, str]  # by `status_word`: active, deposit, sold or excluded
-    version: bytes  # three, at the beginning of every fingerprint: the mapping's version and the map's
+    version: bytes  # begins every fingerprint, 3 bytes: the mapping's and the map's
 
 
 def rules_of(status_map: Mapping[str, str]) -> Rules:
@@ -181,7 +181,7 @@ def _read_tolerantly(body: bytes | bytearray) -> _Answer:
         raise UnreadableAnswer("the answer is empty", reason="empty_answer")
     if start == b"<":
         raise UnreadableAnswer("the answer is a web page, not JSON (a firewall or maintenance page?)", reason="html")
-    text = body.decode("utf-8-sig", "surrogateescape")  # so that each item gets its very bytes back
+    text = body.decode("utf-8-sig", "surrogateescape")  # each item gets its very bytes back
     decoder = json.JSONDecoder(strict=False)
     values: dict[str, Any] = {}
     try:
@@ -257,11 +257,6 @@ def fingerprint(raw: RawItem, locked: Sequence[str] = (), version: bytes = PLAIN
     if locked:
         digest.update(b"\0" + "\0".join(sorted(locked)).encode())
     return version + digest.digest()[:13]
-
-
-def is_outdated(content_hash: bytes | None, version: bytes = PLAIN_RULES.version) -> bool:
-    """Whether a stored fingerprint was made by other rules, so that no item can have it any more."""
-    return content_hash is None or not content_hash.startswith(version)
 
 
 def parse_item(
@@ -490,15 +485,13 @@ def _mend(raw: bytes, notes: list[Note]) -> Any:
 # --- one value -------------------------------------------------------------------------------------------------------
 
 
+_KINDS = {bool: "true or false", list: "a list", dict: "an object", **dict.fromkeys((int, float, Decimal), "a number")}
+
+
 def _kind(value: object) -> str:
-    kinds: list[tuple[type | tuple[type, ...], str]] = [
-        (bool, "true or false"),
-        ((int, float, Decimal), "a number"),
-        (str, "text" if value else "blank"),
-        (list, "a list"),
-        (dict, "an object"),
-    ]
-    return next((word for kind, word in kinds if isinstance(value, kind)), "null")
+    if isinstance(value, str):
+        return "text" if value else "blank"
+    return _KINDS.get(type(value), "null")
 
 
 def _stock_number(value: object) -> str | None:

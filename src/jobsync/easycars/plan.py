@@ -136,7 +136,8 @@ def plan_stock(
     if judge.is_foreign():
         return plan
     plan.refused = incoming.refused
-    plan.unreadable = _is_unreadable(incoming, policy)
+    unreadable = Counter(key for car in incoming.cars for key in car.unreadable)
+    plan.unreadable = policy.is_beyond(max(unreadable.values(), default=0), incoming.received)
     plan.status_map = None if policy.status_map == current.status_map else policy.status_map
     named, doubts = _find(plan, incoming, current)
     words, plan.new_words = _status_words(incoming.cars, current, policy)
@@ -195,7 +196,7 @@ class _Found:
             self._plan.skipped.append(skip)
         elif known is None or row is None:
             self._new.append((car, None))
-        elif row.status == "removed" and (row.is_retired or _other_vehicle(row.vin, car.vin)):
+        elif row.status == "removed" and (row.is_retired or _vins_differ(row.vin, car.vin)):
             self._new.append((car, row))
         else:
             self._add_known(known, car)
@@ -284,11 +285,11 @@ class _Found:
             plan.restated.append(change)
         elif held_back or row.locked or not change.is_whole:
             return
-        elif parse.is_outdated(row.content_hash, self._incoming.rules_version):
+        elif not (row.content_hash or b"").startswith(self._incoming.rules_version):
             plan.recognized.append(row._replace(content_hash=car.content_hash))
 
 
-def _other_vehicle(ours: str | None, theirs: str | None) -> bool:
+def _vins_differ(ours: str | None, theirs: str | None) -> bool:
     return bool(telling_vin(ours) and telling_vin(theirs) and ours != theirs)
 
 
@@ -420,11 +421,6 @@ def _status_words(
         found[word] = (car.stock_number, model.Note("StockStatus", reason, repr(shown[:_WORD_MOST])))
     room = max(0, _WORDS_MOST - len(current.status_words))
     return _notes(found.values()), list(found)[:room]
-
-
-def _is_unreadable(incoming: model.Incoming, policy: model.Policy) -> bool:
-    keys = Counter(key for car in incoming.cars for key in car.unreadable)
-    return policy.is_beyond(max(keys.values(), default=0), incoming.received)
 
 
 def show_plan(plan: model.StockPlan) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -152,7 +152,7 @@ def require_key_of_others(connection: Connection, dealership_id: int, cipher: Ci
         ConfigurationProblem: it decrypts none of them, nor does the previous key.
     """
     _lock_credentials(connection)
-    others = [row for row in _read_secrets(connection) if row[0] != dealership_id]
+    others = [row for row in read_secrets(connection) if row[0] != dealership_id]
     if others and not any(
         cipher.opens(text, place) for number, *sealed in others for place, text in sealed_at(number, sealed)
     ):
@@ -346,7 +346,6 @@ def _read_changes(
 
 
 def list_refused(connection: Connection, dealership_id: int | None, *, limit: int) -> Rows:
-    """Return the latest refused items, newest first."""
     if dealership_id is not None:
         require_dealership(connection, dealership_id)
     found, of_which = refused_items.c, (refused_items.c.id, refused_items.c.dealership_id, dealerships.c.name)
@@ -366,10 +365,8 @@ def exclude_vehicle(
 ) -> dict[str, Any]:
     """Keep one vehicle off whatever the feed says, until it is included again."""
     row = _require_vehicle(connection, dealership_id, stock_number)
-    values = {vehicles.c.status: "excluded", vehicles.c.excluded_by: "person"}
-    gone = {vehicles.c.missing_since: None, vehicles.c.removed_at: None}
-    _change_vehicle(connection, row, {**values, **gone})
-    return _tell_exclusion(connection, dealership_id, row, ["excluded"], action="exclude", reason=reason)
+    gone = {vehicles.c.excluded_by: "person", vehicles.c.missing_since: None, vehicles.c.removed_at: None}
+    return _set_statuses(connection, row, ["excluded"], gone, action="exclude", reason=reason)
 
 
 def include_vehicle(connection: Connection, dealership_id: int, stock_number: str) -> dict[str, Any]:
@@ -396,10 +393,9 @@ def include_vehicle(connection: Connection, dealership_id: int, stock_number: st
     steps = [before] if before in ("active", "deposit", "sold") else []
     if not steps or row["missing_since"] is not None:
         steps.append("removed")
-    values = {vehicles.c.status: steps[-1], vehicles.c.excluded_by: None, vehicles.c.content_hash: None}
     removed_at = {vehicles.c.removed_at: func.now() if steps[-1] == "removed" else None}
-    _change_vehicle(connection, row, {**values, **removed_at})
-    return _tell_exclusion(connection, dealership_id, row, steps, action="include", reason=None)
+    forgotten = {vehicles.c.excluded_by: None, vehicles.c.content_hash: None, **removed_at}
+    return _set_statuses(connection, row, steps, forgotten, action="include", reason=None)
 
 
 def _require_vehicle(
@@ -420,33 +416,31 @@ def _change_vehicle(connection: Connection, row: Mapping[str, Any], values: Mapp
     connection.execute(update(vehicles).where(vehicles.c.id == row["id"]).values(changed))
 
 
-def _tell_exclusion(
+def _set_statuses(
     connection: Connection,
-    dealership_id: int,
     row: Mapping[str, Any],
     steps: Sequence[str],
+    more: Mapping[Column[Any], Any],
     *,
     action: str,
     reason: str | None,
 ) -> dict[str, Any]:
-    """Write history and audit, one line for each status that the vehicle passes through."""
-    old = row["status"]
-    for new in steps:
+    """Give a vehicle the last of these statuses, with a line of history for each that it passes through."""
+    _change_vehicle(connection, row, {vehicles.c.status: steps[-1], **more})
+    for old, new in pairwise([row["status"], *steps]):
         if new != old:
             change = {_changes.vehicle_id: row["id"], _changes.field: "status", _changes.old: old, _changes.new: new}
             connection.execute(insert(vehicle_changes).values(change))
-        old = new
-    told = {"was": row["status"], "status": old, "reason": reason}
-    write_audit(connection, f"stock.{action}", f"{dealership_id}/{row['stock_number']}", told)
-    return {"dealership_id": dealership_id, "stock_number": row["stock_number"], "title": row["title"], **told}
+    told = {"was": row["status"], "status": steps[-1], "reason": reason}
+    write_audit(connection, f"stock.{action}", f"{row['dealership_id']}/{row['stock_number']}", told)
+    return {name: row[name] for name in ("dealership_id", "stock_number", "title")} | told
 
 
 def read_locks(connection: Connection, dealership_id: int, stock_number: str) -> list[str]:
-    """Return the locked fields of one vehicle."""
     return sorted(_require_vehicle(connection, dealership_id, stock_number, for_update=False)["locked_fields"])
 
 
-def _change_locks(
+def change_locks(
     connection: Connection, dealership_id: int, stock_number: str, fields: Sequence[str], *, lock: bool
 ) -> list[str]:
     """Keep fields of one vehicle as they are, whatever the feed says, or give them back; returns all locked ones."""
@@ -462,10 +456,6 @@ def _change_locks(
     action = "stock.lock" if lock else "stock.unlock"
     write_audit(connection, action, f"{dealership_id}/{stock_number}", {"fields": list(fields), "locked": after})
     return after
-
-
-lock_fields = partial(_change_locks, lock=True)
-unlock_fields = partial(_change_locks, lock=False)
 
 
 # --- schedule and pause ----------------------------------------------------------------------------------------------
@@ -484,7 +474,6 @@ def _own_settings(connection: Connection, dealership_id: int, action: str, **col
 
 
 def zone_of(connection: Connection, dealership_id: int) -> str:
-    """Return the time zone in force."""
     return next(found for found in due.read_dealerships(driver(connection)) if found.id == dealership_id).rule.timezone
 
 
@@ -554,7 +543,8 @@ def _lock_credentials(connection: Connection) -> None:
     connection.execute(text("LOCK TABLE easycar_credentials IN SHARE ROW EXCLUSIVE MODE"))
 
 
-def _read_secrets(connection: Connection) -> Sequence[Any]:
+def read_secrets(connection: Connection) -> Sequence[Any]:
+    """Return every dealership's id and four ciphertexts."""
     table = easycar_credentials
     secrets = [table.c[place.column] for place in places_of(0)]
     return connection.execute(select(table.c.dealership_id, *secrets).order_by(table.c.dealership_id)).all()
@@ -571,7 +561,7 @@ def rotate_key(connection: Connection, cipher: Cipher, *, bound: bool = True) ->
         ConfigurationProblem: some can be read with neither key; nothing was changed.
     """
     _lock_credentials(connection)
-    table, rows = easycar_credentials, _read_secrets(connection)
+    table, rows = easycar_credentials, read_secrets(connection)
     unreadable = []
     for dealership_id, *stored in rows:
         try:

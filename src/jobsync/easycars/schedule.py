@@ -10,10 +10,10 @@ from functools import cached_property, lru_cache
 from jobsync.cron import Rule, Wanted, next_slot, resolve
 
 _RETRY_LEAST = timedelta(minutes=1)
-RETRY_MOST = timedelta(days=1)  # what easycar_retry_minutes allows; a later retry was set by a wrong clock
+RETRY_MOST = timedelta(days=1)  # of easycar_retry_minutes; a later one was set by a wrong clock
 
 
-_next_slot = lru_cache(maxsize=1024)(next_slot)  # dealerships mostly share a rule, and are asked for at one instant
+_next_slot = lru_cache(maxsize=1024)(next_slot)  # dealerships mostly share a rule
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Dealership:
     id: int
     name: str
     environment: str | None
-    why_not: str | None  # no_credentials, auto_sync_off or paused: a run without named dealerships leaves it out
-    due: str | None  # slot or retry if its time has come; None also where the slot is to be computed first
+    why_not: str | None  # no_credentials, auto_sync_off or paused, where it takes no part
+    due: str | None  # slot or retry if its time has come; not if the slot is to be computed first
     attempt: int
-    cron: str | None  # with the zone what its slot was computed from, and `seen` the texts that this came from
+    cron: str | None  # with the zone what its slot came from; `seen`: as texts
     timezone: str | None
     seen: str | None
     next_at: datetime | None
@@ -55,7 +55,7 @@ class Dealership:
         if self.attempted_ahead:
             return now
         if self.next_at is None or (self.seen != self.wanted.seen and not self.keeps_rule):
-            # a slot of the minute that is running counts: the tick that meets a change is often the one it was made for
+            # a slot of this minute counts: the tick that meets a change is often the one it was made for
             minute = now.replace(second=0, microsecond=0)
             begun = self.slot_started_at is not None and self.slot_started_at >= minute
             return _next_slot(self.rule.cron, self.rule.timezone, now if begun else minute - timedelta(seconds=1))

@@ -208,11 +208,7 @@ _LOCALLY_SOLD: LiteralString = (
 
 
 def read_listed(connection: Connection[Any], dealership_id: int) -> dict[str, model.Listed]:
-    """
-    Return our rows that are not removed, by stock key.
-
-    For each of them this costs: the key is computed here, and who keeps a row off is asked for excluded ones alone.
-    """
+    """Return our rows that are not removed, by stock key; for each of them what is asked here costs."""
     rows = connection.execute(
         f"""
         SELECT v.id, v.stock_number, v.vin, v.status, v.content_hash, v.locked_fields, v.missing_since,
@@ -540,7 +536,9 @@ def _write_created(connection: Connection[Any], dealership_id: int, cars: Sequen
         found = connection.execute("SELECT id FROM vehicles WHERE id = ANY(%s)", [[row[0] for row in rows]]).fetchall()
         there = {vehicle_id for (vehicle_id,) in found}
         rows = [row for row in rows if row[0] in there]
-    documents = (b"%d\t" % vehicle_id + _copy_text(car) + _END_OF_LINE for vehicle_id, car in rows)
+    # text as it came: as rows' values the documents would be decoded and copied twice more
+    texts = ((vehicle_id, bytes(car.raw) if car.mended is None else car.mended.encode()) for vehicle_id, car in rows)
+    documents = (b"%d\t" % vehicle_id + _escaped(text) + _END_OF_LINE for vehicle_id, text in texts)
     _copy_lines(connection, "COPY easycar_stock_data (vehicle_id, stock_item_json, api_version) FROM STDIN", documents)
     excluded = [vehicle_id for vehicle_id, car in rows if car.values["status"] == "excluded"]
     if excluded:
@@ -574,11 +572,6 @@ def _copy_row(vehicle_id: int, dealership_id: int, car: model.Car) -> bytes:
         row = b"\t".join([rb"\N" if value is None else _escaped(str(value).encode()) for value in values])
     digest = rb"\N" if car.unreadable else rb"\\x" + car.content_hash.hex().encode()
     return b"%d\t%d\teasycars\t%s\t%s\n" % (vehicle_id, dealership_id, digest, row)
-
-
-def _copy_text(car: model.Car) -> bytes:
-    """Return the item's document in COPY's text form; as a row's value it would be decoded and copied twice more."""
-    return _escaped(bytes(car.raw) if car.mended is None else car.mended.encode())
 
 
 def _escaped(text: bytes) -> bytes:
@@ -682,19 +675,11 @@ def _write_held(connection: Connection[Any], dealership_id: int, plan: model.Sto
         connection.execute("UPDATE holds SET applied_at = now() WHERE id = ANY(%s)", [over])
     for hold in plan.holds:
         if hold.pending_id is None:
+            told = (hold.kind, list(hold.stock_numbers), list(hold.vins), hold.reason)
             connection.execute(
-                "INSERT INTO holds (dealership_id, run_id, kind, stock_numbers, vins, listed_before, listed_now,"
+                "INSERT INTO holds (dealership_id, run_id, listed_before, listed_now, kind, stock_numbers, vins,"
                 " reason) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-                [
-                    dealership_id,
-                    run_id,
-                    hold.kind,
-                    list(hold.stock_numbers),
-                    list(hold.vins),
-                    plan.listed,
-                    plan.received,
-                    hold.reason,
-                ],
+                [dealership_id, run_id, plan.listed, plan.received, *told],
             )
 
 
@@ -874,8 +859,6 @@ def write_log(
 
 
 COUNT_NAMES = ("created", "updated", "unchanged", "revived", "refused", "skipped", "removed", "held")
-# in the item of a run, but no column of the log
-ITEM_COUNT_NAMES = (*COUNT_NAMES[:7], "renumbered", *COUNT_NAMES[7:])
 
 
 def log_unfinished(connection: Connection[Any], run_id: UUID) -> None:

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Text, and_, cast, func, not_, or_, select, te
 
 from jobsync.db.jsonb import as_lines
 from jobsync.db.tables import dealerships, easycar_credentials, easycar_sync_logs, holds, refused_items, vehicle_changes
-from jobsync.easycars.credentials import Place, bound_to, places_of, sealed_at
+from jobsync.easycars.credentials import Place, bound_to, sealed_at
+from jobsync.easycars.registry import read_secrets
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.jobs import STOCK_SYNC
 from jobsync.phrases import many
@@ -65,9 +66,7 @@ def check_key(
         decrypt: with every key that is set; None where there is none.
         current: with the current key only; None where no previous one is set.
     """
-    stored = easycar_credentials.c
-    sealed = [stored[place.column] for place in places_of(0)]
-    rows = connection.execute(select(stored.dealership_id, *sealed).order_by(stored.dealership_id)).all()
+    rows = read_secrets(connection)
     if decrypt is None:
         if rows:
             words = f"JOBSYNC_ENCRYPTION_KEY is not set, {many(len(rows), 'credential')} cannot be read"
@@ -134,7 +133,6 @@ def _unreadable(rows: Sequence[Any], decrypt: Callable[[str, Place], object]) ->
 
 
 def environments_in_use(connection: Connection) -> set[str]:
-    """Return which environments of EasyCars anybody uses: `Test`, `Production`."""
     return set(connection.scalars(select(easycar_credentials.c.environment).where(easycar_credentials.c.is_active)))
 
 

@@ -78,25 +78,25 @@ class DealershipFacts:
     paused_reason: str | None
     cron: str  # with the zone what the next tick goes by
     timezone: str
-    unreadable_cron: str | None  # a text of its own that cannot be read, so that something else is in force
+    unreadable_cron: str | None  # a text of its own that is not in force
     unreadable_zone: str | None
     due_since: datetime | None  # the next scheduled run takes it
-    too_far_ahead: bool  # it is due because its next time lies further ahead than any that its rule sets
+    too_far_ahead: bool  # as its next time is further ahead than any that its rule sets
     next_at: datetime | None  # its next slot
     retry_at: datetime | None
     attempt: int
     last_success_at: datetime | None
-    expected_at: datetime | None  # the slot by which the next success was to come, counted from the last one
+    expected_at: datetime | None  # by which the next success was to come
     last_status: str | None
     last_synced_at: datetime | None
     last_run_id: UUID | None
     failures: int  # failed syncs since the last success
     error: str | None  # the first of the last sync, if that failed
     reason: str | None  # its code
-    is_unanswered: bool  # the last sync failed, in a run in which no dealership had an answer
+    is_unanswered: bool  # the last sync failed, in a run without any answer
     holds: tuple[HeldFacts, ...]
     is_empty: bool  # the last sync went well, its feed was empty, and nothing is listed
-    kept: tuple[HeldFacts, ...]  # what stays as it is, because a person rejected the change
+    kept: tuple[HeldFacts, ...]  # what a person rejected to change
 
 
 @dataclass(frozen=True)

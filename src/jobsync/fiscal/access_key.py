@@ -58,22 +58,14 @@ class AccessKeyError(JobsyncError):
 
 @dataclass(frozen=True)
 class AccessKey:
-    """
-    A correct access key and what it tells.
+    """A correct access key and what it tells."""
 
-    Args:
-        text: the 49 digits; also the document's authorization number.
-        document_code: the SRI's two digits for the kind of document.
-        ruc: the issuer's 13 digits.
-        series_number: establishment, point of emission and sequence, `001-002-000000030`.
-    """
-
-    text: str
+    text: str  # the 49 digits; also the document's authorization number
     issue_date: date
-    document_code: str
-    ruc: str
+    document_code: str  # the SRI's two digits for the kind of document
+    ruc: str  # the issuer's
     environment: Environment
-    series_number: str
+    series_number: str  # establishment, point of emission and sequence, 001-002-000000030
 
     def __str__(self) -> str:
         return self.text
@@ -84,29 +76,16 @@ class AccessKey:
         return DOCUMENT_TYPES[self.document_code]
 
     def require_ruc(self, ruc: str) -> None:
-        """
-        Make sure that the issuer is the one with this RUC.
-
-        Raises:
-            AccessKeyError: it is somebody else.
-        """
+        """Raise AccessKeyError if the issuer is not the one with this RUC."""
         if self.ruc != ruc:
             raise AccessKeyError("key_ruc", f"is of RUC {self.ruc}, expected {ruc}")
 
 
 def check_digit(first_48: str) -> int:
     """
-    Return the modulo-11 check digit of an access key.
+    Return the modulo-11 check digit of an access key; raise AccessKeyError for anything but 48 ASCII digits.
 
     Two remainders lead to the digit 1: 11 - 10, and 10 itself, which has no digit of its own.
-
-    Args:
-        first_48: exactly 48 ASCII digits, leading zeros kept.
-
-    Raises:
-        AccessKeyError: the key cannot be right.
-
-    Source: docs/facts/sri.md, "Access key".
 
     >>> check_digit("0" * 48)
     0
@@ -119,14 +98,7 @@ def check_digit(first_48: str) -> int:
 
 
 def parse_access_key(text: str) -> AccessKey:
-    """
-    Read an access key; blanks around it do not matter.
-
-    The issuer's RUC is not judged here: see `find_ruc_problem`.
-
-    Raises:
-        AccessKeyError: with what is wrong and what was expected.
-    """
+    """Read an access key; raise AccessKeyError with what is wrong. Its RUC is not judged: see `find_ruc_problem`."""
     text = text.strip()
     _require_digits(text, LENGTH)
     expected, found = check_digit(text[:-1]), int(text[-1])

@@ -9,6 +9,7 @@ keep the digits that the XML has. Source: the schemas of all six documents and w
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import date
 from decimal import Decimal
 
@@ -39,16 +40,12 @@ class Summary(Noun, frozen=True):
 
     Args:
         access_key: as it stands in the document; whether it is 49 right digits is judged elsewhere.
-        document_code: "01", "03" to "07".
-        environment: from `ambiente`, else from the key; None if neither says.
-        series_number: "001-001-000000001", as far as the document names its parts.
-        issue_date: from `fechaEmision`, else (delivery notes have none) from the first digits of the key.
         receiver_name, receiver_id: buyer, supplier, taxpayer withheld from, or the first recipient of the goods.
         total: in the document's currency; None for delivery notes. A withholding names none: it is the sum.
     """
 
     access_key: str = tag("infoTributaria/claveAcceso")
-    document_code: str = ""
+    document_code: str = ""  # as in DocumentKind
     issuer_ruc: str = tag("infoTributaria/ruc")
     issuer_name: str | None = tag("infoTributaria/razonSocial")
     environment: Environment | None = None
@@ -60,24 +57,16 @@ class Summary(Noun, frozen=True):
 
 
 class Issuer(Noun, frozen=True):
-    """
-    Who issued the document, and the legends the law makes them print.
-
-    Args:
-        special_taxpayer: number of the resolution (`contribuyenteEspecial`).
-        keeps_accounts: SI or NO, as sent (`obligadoContabilidad`).
-        withholding_agent: number of the resolution (`agenteRetencion`).
-        rimpe, micro_enterprise, rise: the legend itself, as sent; the last two in old documents.
-    """
+    """Who issued the document, and the legends the law makes them print, as sent."""
 
     ruc: str = tag("infoTributaria/ruc")
     name: str = tag("infoTributaria/razonSocial")
     trade_name: str | None = tag("infoTributaria/nombreComercial")
     head_office: str | None = tag("infoTributaria/dirMatriz")
     branch: str | None = tag("info/dirEstablecimiento")
-    special_taxpayer: str | None = tag("info/contribuyenteEspecial")
+    special_taxpayer: str | None = tag("info/contribuyenteEspecial")  # number of the resolution
     keeps_accounts: str | None = tag("info/obligadoContabilidad")
-    withholding_agent: str | None = tag("infoTributaria/agenteRetencion")
+    withholding_agent: str | None = tag("infoTributaria/agenteRetencion")  # number of the resolution
     rimpe: str | None = tag("infoTributaria/contribuyenteRimpe")
     micro_enterprise: str | None = tag("infoTributaria/regimenMicroempresas")
     rise: str | None = tag("info/rise")
@@ -94,23 +83,15 @@ class Field(Noun, frozen=True):
 
 
 class Tax(Noun, frozen=True):
-    """
-    One tax on a line, on the whole document, or on a reimbursed one.
+    """One tax on a line, on the whole document, or on a reimbursed one."""
 
-    Args:
-        code: 2 IVA, 3 ICE, 5 IRBPNR.
-        rate_code: `codigoPorcentaje`.
-        rate: `tarifa` in percent; totals often lack it.
-        refund: `valorDevolucionIva`; the document's total has it taken off already.
-    """
-
-    code: str | None = tag("codigo")
+    code: str | None = tag("codigo")  # codes.TAXES
     rate_code: str | None = tag("codigoPorcentaje")
-    rate: Amount | None = tag("tarifa")
+    rate: Amount | None = tag("tarifa")  # percent; totals often lack it
     base: Amount | None = tag("baseImponible", "baseImponibleReembolso")
     amount: Amount | None = tag("valor", "impuestoReembolso")
     additional_discount: Amount | None = tag("descuentoAdicional")
-    refund: Amount | None = tag("valorDevolucionIva")
+    refund: Amount | None = tag("valorDevolucionIva")  # the document's total has it taken off already
 
 
 class Good(Noun, frozen=True):
@@ -215,26 +196,15 @@ class Charge(Noun, frozen=True):
 
 
 class Sale(Noun, frozen=True):
-    """
-    What an invoice, a purchase settlement or a note on one says; which elements are there makes the difference.
+    """What an invoice, a purchase settlement or a note on one says; which elements are there makes the difference."""
 
-    Args:
-        party: the buyer; of a purchase settlement, which the buyer writes, the supplier.
-        modified_code: of the document that a note changes.
-        charges: a debit note has them where others have lines.
-        fuel_withheld: the retentions within fuel invoices.
-        reimbursed_code: 41; what all reimbursed documents come to follows it.
-        transports: the delivery note that an invoice stands for, if it does.
-        third_party_items: part of the total.
-    """
-
-    party: Party = tag("info")
+    party: Party = tag("info")  # the buyer; of a purchase settlement, which the buyer writes, the supplier
     modified_code: str | None = tag("info/codDocModificado")
     modified_number: str | None = tag("info/numDocModificado")
     modified_issue_date: str | None = tag("info/fechaEmisionDocSustento")
     reason: str | None = tag("info/motivo")
     lines: tuple[Line, ...] = tag("detalles/detalle")
-    charges: tuple[Charge, ...] = tag("motivos/motivo")
+    charges: tuple[Charge, ...] = tag("motivos/motivo")  # a debit note has them where others have lines
     delivery_note: str | None = tag("info/guiaRemision")
     plate: str | None = tag("info/placa")
     currency: str | None = tag("info/moneda")
@@ -254,8 +224,8 @@ class Sale(Noun, frozen=True):
     reimbursed_tax: Amount | None = tag("info/totalImpuestoReembolso")
     reimbursements: tuple[Reimbursement, ...] = tag("reembolsos/reembolsoDetalle")
     fuel_withheld: tuple[Tax, ...] = tag("retenciones/retencion")
-    transports: tuple[Transport, ...] = tag("infoSustitutivaGuiaRemision")
-    third_party_items: tuple[Charge, ...] = tag("otrosRubrosTerceros/rubro")
+    transports: tuple[Transport, ...] = tag("infoSustitutivaGuiaRemision")  # the delivery note that it stands for
+    third_party_items: tuple[Charge, ...] = tag("otrosRubrosTerceros/rubro")  # part of the total
     negotiable_email: str | None = tag("tipoNegociable/correo")
 
 
@@ -268,27 +238,19 @@ class SupportingDocument(Noun, frozen=True):
 
 
 class Withheld(Noun, frozen=True):
-    """
-    One retention; both versions of the document lead to these.
-
-    Args:
-        tax: 1 renta, 2 IVA, 6 ISD.
-        code: `codigoRetencion`.
-        dividend_income_tax, dividend_year: what the company paid on the dividend, the year it was earned in.
-        banana_price: of one box.
-    """
+    """One retention; both versions of the document lead to these."""
 
     document: SupportingDocument = tag("")
-    tax: str | None = tag("codigo")
+    tax: str | None = tag("codigo")  # codes.WITHHELD_TAXES
     code: str | None = tag("codigoRetencion")
     base: Amount | None = tag("baseImponible")
     percent: Amount | None = tag("porcentajeRetener")
     amount: Amount | None = tag("valorRetenido")
     dividend_paid: str | None = tag("dividendos/fechaPagoDiv")
-    dividend_income_tax: Amount | None = tag("dividendos/imRentaSoc")
-    dividend_year: str | None = tag("dividendos/ejerFisUtDiv")
+    dividend_income_tax: Amount | None = tag("dividendos/imRentaSoc")  # what the company paid on the dividend
+    dividend_year: str | None = tag("dividendos/ejerFisUtDiv")  # it was earned in
     banana_boxes: Amount | None = tag("compraCajBanano/numCajBan")
-    banana_price: Amount | None = tag("compraCajBanano/precCajBan")
+    banana_price: Amount | None = tag("compraCajBanano/precCajBan")  # of one box
 
 
 class Supported(Noun, frozen=True):
@@ -340,44 +302,31 @@ class DeliveryNote(Noun, frozen=True):
 
 
 class Document(Noun, frozen=True):
-    """
-    A whole fiscal document.
-
-    Args:
-        kind: from the root element.
-        total: what it comes to; only a withholding and a delivery note name none.
-        access_key: as it stands in the document, right or not; empty if it names none.
-        series_number: the number people call it by: 001-001-000000001, as far as its parts are there.
-        issue_date_text: `fechaEmision` as sent; delivery notes have none.
-        additional: `infoAdicional`, in its order.
-        unknown: paths of elements that nothing reads.
-    """
+    """A whole fiscal document."""
 
     NOT_PRINTED = ("infoTributaria/codDoc",)
 
-    kind: DocumentKind
+    kind: DocumentKind  # from the root element
     body: Sale | Withholding | DeliveryNote
-    total: Amount | None
+    total: Amount | None  # only a withholding and a delivery note name none
     issuer: Issuer = tag("")
-    access_key: str = tag("infoTributaria/claveAcceso", default="")
+    access_key: str = tag("infoTributaria/claveAcceso", default="")  # right or not
     environment_code: str | None = tag("infoTributaria/ambiente")
     emission_type: str | None = tag("infoTributaria/tipoEmision")
-    series_number: str | None = tag(*_SERIES, joined=True)
-    issue_date_text: str | None = tag("info/fechaEmision")
+    series_number: str | None = tag(*_SERIES, joined=True)  # 001-001-000000001, as far as its parts are there
+    issue_date_text: str | None = tag("info/fechaEmision")  # delivery notes have none
     additional: tuple[Field, ...] = tag("infoAdicional/campoAdicional")
     machine_brand: str | None = tag("maquinaFiscal/marca")
     machine_model: str | None = tag("maquinaFiscal/modelo")
     machine_serial: str | None = tag("maquinaFiscal/serie")
-    unknown: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()  # paths of elements that nothing reads
 
     @property
     def environment(self) -> Environment | None:
-        """From `ambiente`, else from the key."""
         return environment_of(self.environment_code, self.access_key)
 
     @property
     def issue_date(self) -> date | None:
-        """From `fechaEmision`, else from the first eight digits of the key."""
         return issue_date(self.issue_date_text, self.access_key)
 
 
@@ -393,10 +342,6 @@ def environment_of(text: str | None, key: str) -> Environment | None:
 
 def _date(text: str) -> date | None:
     found = _DATE.fullmatch(text)
-    if found is None:
-        return None
-    day, month, year = map(int, found.groups())
-    try:
-        return date(year, month, day)
-    except ValueError:
-        return None
+    with suppress(ValueError):
+        return date(*map(int, reversed(found.groups()))) if found else None
+    return None

@@ -10,7 +10,7 @@ Tags that the printed form has no room for are named in a noun's `NOT_PRINTED`; 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from decimal import Context, Decimal, localcontext
 from functools import cache, partial
@@ -42,10 +42,7 @@ class UnreadableDocument(JobsyncError):
 
 class Amount(Struct, frozen=True):
     """
-    A number as it stands in the XML.
-
-    Args:
-        text: its digits, without the blanks around them.
+    A number as it stands in the XML, `text`, without the blanks around it.
 
     >>> Amount("12.50000").value
     Decimal('12.50000')
@@ -74,22 +71,26 @@ def exact() -> AbstractContextManager[Context]:
     return localcontext(prec=4 * _DIGITS_MOST)
 
 
+_Children = dict[str, list[Any]]  # of lxml, by name
+
+
 class Element:
     """
     An element whose children are taken one by one; what is left is unknown.
 
-    A path is relative to the element: names of children with slashes between.
+    A path is relative to the element: names of children with slashes between. All elements of a document share
+    `opened`: where each stands, and which of its children are left.
     """
 
     __slots__ = ("_children", "_found", "_node", "_opened", "_path")
 
-    def __init__(self, node: etree._Element, path: str, opened: list[Element]) -> None:
-        children: dict[str, list[etree._Element]] = {}
+    def __init__(self, node: etree._Element, path: str, opened: list[tuple[str, _Children]]) -> None:
+        children: _Children = {}
         for child in node:
             children.setdefault(child.tag.rpartition("}")[2], []).append(child)
         self._node, self._path, self._children, self._opened = node, path, children, opened
         self._found: dict[str, list[Element]] = {}
-        opened.append(self)
+        opened.append((path, children))
 
     @classmethod
     def root(cls, xml: bytes) -> Element:
@@ -122,9 +123,9 @@ class Element:
         return [one for holder in found for one in holder.each(rest)] if rest else found
 
     def require(self, path: str) -> Element:
-        """Return the first element at a path; raise UnreadableDocument without one."""
+        """Return the first element at a path, itself if that is empty; raise UnreadableDocument without one."""
         at = self
-        for name in path.split("/"):
+        for name in path.split("/") if path else ():
             if not (found := at.each(name)):
                 raise at.error(name, "is missing")
             at = found[0]
@@ -137,19 +138,20 @@ class Element:
         The path's last step may be `.`, the element's own text, or `@name`, an attribute.
         """
         if nodes := self._children.get(path):
-            return _text(nodes.pop(0)) or None
-        if "/" in path:
+            found = nodes.pop(0).text
+        elif "/" in path:
             holders, _, name = path.rpartition("/")
-            found = self.each(holders)
-            return found[0].text(name) if found else None
-        if path == ".":
-            return _text(self._node) or None
-        return str(self._node.get(path[1:]) or "").strip() or None if path[0] == "@" else None
+            return next((holder.text(name) for holder in self.each(holders)), None)
+        elif path[0] == "@":
+            found = self._node.get(path[1:])
+        else:
+            found = self._node.text if path == "." else None
+        return str(found or "").strip() or None
 
     def need(self, path: str) -> str:
         """Return the text at a path; raise UnreadableDocument without one."""
         holders, _, name = path.rpartition("/")
-        at = self.require(holders) if holders else self
+        at = self.require(holders)
         if (text := at.text(name)) is None:
             raise at.error(name, "is missing")
         return text
@@ -163,14 +165,9 @@ class Element:
         self._children.pop(name, None)
 
     def unread(self) -> tuple[str, ...]:
-        """Return the paths of what was not taken, here and in every element opened from the same root."""
-        return tuple(path for element in self._opened for path in element.left())
-
-    def left(self) -> Iterator[str]:
-        """Iterate over the paths of the children that were not taken, but for the signature."""
-        for name, nodes in self._children.items():
-            if nodes and name != _SIGNATURE:
-                yield f"{self._path}/{name}"
+        """Return the paths of what was not taken, here and in every element of the document, but for the signature."""
+        left = ((path, name) for path, children in self._opened for name, nodes in children.items() if nodes)
+        return tuple(f"{path}/{name}" for path, name in left if name != _SIGNATURE)
 
     def error(self, name: str, what: str) -> UnreadableDocument:
         """Return the error for a child, in the words for what is wrong with it."""
@@ -194,10 +191,6 @@ def _parse(xml: bytes) -> etree._Element:
     if node.getroottree().docinfo.internalDTD is not None:
         raise UnreadableDocument("it carries a DOCTYPE, which no fiscal document has")
     return node
-
-
-def _text(node: etree._Element) -> str:
-    return (node.text or "").strip()
 
 
 # --- what a field says of its place -----------------------------------------------------------------------------------
@@ -225,11 +218,8 @@ def tag(*paths: str, default: str | None = None, joined: bool = False) -> Any:
     Declare where a field of a noun is read; its type says how.
 
     `str` and `Amount` are the text at the first path that says something, and needed unless None or a default may take
-    their place. A noun stands at its path, with an empty one among the fields of its holder. A tuple has all nouns at
-    its paths, without those that are false.
-
-    Args:
-        joined: the text is in parts, one a path; hyphens come between.
+    their place; `joined` puts the texts of all paths together, with hyphens. A noun stands at its path, with an empty
+    one among the fields of its holder. A tuple has all nouns at its paths, without those that are false.
     """
     return _Tag(paths, default, joined)
 
@@ -254,15 +244,14 @@ def _steps(noun: Any) -> tuple[tuple[str, _Step], ...]:
 
 def _step(kind: Any, paths: tuple[str, ...], default: str | None, joined: bool) -> _Step:
     noun, *others = get_args(kind) or (kind,)
-    needed = NoneType not in others and default is None
     if others == [...]:
         return lambda at: tuple(found for path in paths for one in at.each(path) if (found := read(noun, one)))
     [path] = paths[:1]
     if noun not in (str, Amount):
-        return lambda at: read(noun, at.require(path) if path else at)
+        return lambda at: read(noun, at.require(path))
     if joined:
         return lambda at: "-".join(filter(None, map(at.text, paths))) or None
-    if needed:
+    if NoneType not in others and default is None:
         text: _Step = methodcaller("need", path)
     elif len(paths) == 1 and default is None:
         text = methodcaller("text", path)
@@ -272,7 +261,4 @@ def _step(kind: Any, paths: tuple[str, ...], default: str | None, joined: bool) 
 
 
 def _first_text(paths: tuple[str, ...], default: str | None, at: Element) -> str | None:
-    for path in paths:
-        if text := at.text(path):
-            return text
-    return default
+    return next((text for path in paths if (text := at.text(path))), default)

@@ -19,12 +19,10 @@ from jobsync.fiscal.element import Amount, Element, UnreadableDocument, read, re
 
 
 class _Form(NamedTuple):
-    """One of the six documents: its kind, its head, its class, where its total stands."""
-
     kind: DocumentKind
-    info: str
+    info: str  # its head
     body: type[Sale | Withholding | DeliveryNote]
-    total: str = ""
+    total: str = ""  # where its total stands in the head
 
 
 _FORMS = {
@@ -39,13 +37,10 @@ _FORMS = {
 
 def read_summary(xml: bytes) -> Summary:
     """
-    Read what the list of documents needs; only key, RUC and kind must be there, all else is None if it is unreadable.
-
-    Args:
-        xml: a bare fiscal document, without wrapper.
+    Read what the list of documents needs; what is unreadable in it is None.
 
     Raises:
-        UnreadableDocument: it is no fiscal document, or lacks the access key or the issuer's RUC.
+        UnreadableDocument: it is no bare fiscal document, or lacks the access key or the issuer's RUC.
     """
     root, form = _opened(xml)
     known = read_fields(Summary, root)
@@ -70,14 +65,11 @@ def read_summary(xml: bytes) -> Summary:
 
 def read_document(xml: bytes) -> Document:
     """
-    Read a whole fiscal document.
-
-    Args:
-        xml: a bare fiscal document, without wrapper; its signature is passed over.
+    Read a whole fiscal document; its signature is passed over.
 
     Raises:
-        UnreadableDocument: it is no fiscal document, or lacks what no such document can: the issuer's RUC and name, the
-            total where there is one. The error names element and line.
+        UnreadableDocument: it is no bare fiscal document, or lacks what no such document can: the issuer's RUC and
+            name, the total where there is one. The error names element and line.
     """
     root, form = _opened(xml)
     root.require("infoTributaria")

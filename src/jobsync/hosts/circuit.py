@@ -23,8 +23,8 @@ class HostState:
     faults_in_a_row: int = 0
     open: bool = False
     too_often: bool = False  # its circuit is open because it says that we ask too often
-    idle_s: float | None = None  # since its last call; None without one, negative if the clock was set back
-    not_before: datetime | None = None  # it does not want to be asked until then; None if past, or too far ahead
+    idle_s: float | None = None  # since its last call; negative if the clock was set back
+    not_before: datetime | None = None  # its wish to rest; None if past, or too far ahead
 
 
 @dataclass(frozen=True)
@@ -49,25 +49,16 @@ def merged(before: CircuitChange | None, after: CircuitChange) -> CircuitChange:
 
 
 class HostLine:
-    """
-    The gate of one host, shared by the run's threads.
-
-    Args:
-        delay_s: between the starts of two calls.
-        spread: so many items at least must have met the faults in a row, before they count as the host's.
-        probe_most_s: a probe that has not ended by then is waited for no longer.
-        pause: waits that many seconds; False if the run is to stop.
-        clock: monotonic seconds.
-    """
+    """The gate of one host, shared by the run's threads."""
 
     def __init__(
         self,
         known: HostState,
         *,
-        delay_s: float,
-        pause: Callable[[float], bool],
-        spread: int = 1,
-        probe_most_s: float = _PROBE_MOST_S,
+        delay_s: float,  # between the starts of two calls
+        pause: Callable[[float], bool],  # waits that many seconds; False if the run is to stop
+        spread: int = 1,  # items that must have met the faults before they are the host's
+        probe_most_s: float = _PROBE_MOST_S,  # a probe is waited for no longer
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._delay_s = delay_s

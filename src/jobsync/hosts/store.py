@@ -49,12 +49,7 @@ def write_host(connection: psycopg.Connection[Any], host: str, line: HostLine, c
 
 
 def claim_hosts(connection: psycopg.Connection[Any], hosts: Mapping[str, str]) -> None:
-    """
-    Remember which host each environment of EasyCars leads to, so that `jobsync_tick` can ask whether it wants to rest.
-
-    Args:
-        hosts: by environment; another URL than before leads to another host.
-    """
+    """Remember which host each environment of EasyCars leads to: `jobsync_tick` asks whether it wants to rest."""
     known = dict(
         connection.execute("SELECT env, host FROM vendor_hosts, unnest(environments) AS env ORDER BY host").fetchall()
     )

@@ -29,8 +29,8 @@ class HostFacts:
     faults_in_a_row: int
     opened_at: datetime | None
     last_probe_at: datetime | None
-    behind: int = 0  # documents or dealerships that wait for it; without any, no call probes whether it answers again
-    open_cause: str | None = None  # faults, or too_often if the SRI says that we ask too often
+    behind: int = 0  # what waits for it; without that no call probes it
+    open_cause: str | None = None  # faults, or too_often as the SRI says
     vendor: str = "SRI"
     not_before: datetime | None = None  # it does not want to be asked until then
 
@@ -43,14 +43,10 @@ def read_hosts(
     connection: Connection, now: datetime, *, vendor: str, which: str, behind: str, **parameters: object
 ) -> tuple[HostFacts, ...]:
     """
-    Return a vendor's hosts.
+    Return a vendor's hosts; `which` is a condition of `vendor_hosts`, `behind` an expression of how many wait for one.
 
     A host that was not tried for 7 hours is not in use, such as a sandbox that is no more: what waits is asked
     about every 6 hours at least.
-
-    Args:
-        which: condition of `vendor_hosts` for those of the vendor.
-        behind: expression of how many wait for a host of it.
     """
     statement = f"""
         SELECT host, faults_in_a_row, opened_at, last_probe_at, open_cause,

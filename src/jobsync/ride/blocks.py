@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta, timezone
 from functools import partial
-from itertools import zip_longest
+from itertools import product, zip_longest
 
 from jobsync.fiscal import codes
 from jobsync.fiscal.document import Document, Field
@@ -41,7 +41,8 @@ TITLE = Ink(14, bold=True)
 LONG_TITLE = Ink(12, bold=True)
 NUMBER = Ink(11)
 NAME = Ink(11, bold=True)
-WORDMARK_SIZES = (18.0, 15.0, 12.5)  # of a name in the place of a logo; the last one takes any number of lines
+# a name in the place of a logo; the last one takes any number of lines
+WORDMARKS = (Ink(18, bold=True), Ink(15, bold=True), Ink(12.5, bold=True))
 TRADE_NAME = Ink(9)
 LABEL = Ink(7, grey=0.25)
 KEY_LABEL = Ink(9, grey=0.25)
@@ -52,7 +53,6 @@ SMALL = Ink(7)
 KEY = Ink(10)
 SECTION = Ink(7.2, bold=True)
 WARNING = Ink(10.5, bold=True)
-FOOT = Ink(7, grey=0.25)
 TOTAL = Ink(7.6)
 GRAND_TOTAL = Ink(9.4, bold=True)
 LEAST_PT = 7.0
@@ -64,13 +64,7 @@ _GUAYAQUIL = timezone(timedelta(hours=-5))  # mainland Ecuador, without daylight
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """
-    A label with its value.
-
-    Args:
-        columns: how many of the twelve of a row are its own; what is left too if it is the row's last.
-        ink: what the value is written with.
-    """
+    """A label with its value; `columns` of the twelve of a row are its own, and what is left if it is the last."""
 
     label: str
     value: str | None
@@ -112,19 +106,16 @@ def begin(sheet: Sheet, document: Document, stamp: Stamp, *, title: str, logo_ra
     issuer_height, key_height = _height(issuer) + 2 * PAD, _height(key) + 2 * PAD
     sign_height = min(max(key_height - issuer_height - GAP, SIGN_HEIGHT_MIN), SIGN_HEIGHT_MAX)
     if logo_ratio is not None:
-        _place_logo(sheet, top, sign_height, logo_ratio)
+        width = min(ISSUER_BOX, sign_height * logo_ratio)
+        tall = width / logo_ratio
+        sheet.picture(LEFT + (ISSUER_BOX - width) / 2, top + (sign_height - tall) / 2, width, tall)
     else:
         sign_height = max(sign_height, _height(wordmark))
         _draw_pieces(wordmark, top + (sign_height - _height(wordmark)) / 2)
     height = max(key_height, sign_height + GAP + issuer_height)
     _box(sheet, LEFT, top + sign_height + GAP, ISSUER_BOX, height - sign_height - GAP, issuer)
     _box(sheet, LEFT + ISSUER_BOX + GAP, top, KEY_BOX, height, key)
-    return Flow(
-        sheet,
-        top_mm=top + height + GAP,
-        next_top_mm=TOP + len(marks(document, stamp)) * BANNER + RUNNING_HEAD,
-        bottom_mm=BOTTOM,
-    )
+    return Flow(sheet, top_mm=top + height + GAP, next_top_mm=top + RUNNING_HEAD, bottom_mm=BOTTOM)
 
 
 def finish(sheet: Sheet, document: Document, stamp: Stamp, *, title: str) -> None:
@@ -149,8 +140,8 @@ def finish(sheet: Sheet, document: Document, stamp: Stamp, *, title: str) -> Non
         y = HEIGHT_MM - 10.2
         sheet.rule(LEFT, y - 1.2, WIDTH, weight_mm=0.1, grey=0.7)
         if stamp.authorized:
-            sheet.write(LEFT, y, "Consulte su validez en srienlinea.sri.gob.ec", FOOT)
-        sheet.write(RIGHT, y, f"Página {index + 1} de {sheet.page_count}", FOOT, align="right")
+            sheet.write(LEFT, y, "Consulte su validez en srienlinea.sri.gob.ec", LABEL)
+        sheet.write(RIGHT, y, f"Página {index + 1} de {sheet.page_count}", LABEL, align="right")
 
 
 def _height(pieces: Iterable[Piece]) -> float:
@@ -174,22 +165,15 @@ def _draw_pieces(pieces: Iterable[Piece], y: float, more_mm: float = 0.0) -> Non
         y += piece.height_mm
 
 
-def _place_logo(sheet: Sheet, top: float, height: float, ratio: float) -> None:
-    width = min(ISSUER_BOX, height * ratio)
-    tall = width / ratio
-    sheet.picture(LEFT + (ISSUER_BOX - width) / 2, top + (height - tall) / 2, width, tall)
-
-
 def _wordmark(sheet: Sheet, document: Document) -> list[Piece]:
     """Return the name that stands where there is no logo: the trade name, else the issuer's own."""
     box = _Texts(sheet, LEFT + PAD, ISSUER_BOX - 2 * PAD)
     text = head_text(sheet, document.issuer.trade_name or document.issuer.name)
-    for most in range(1, _NAME_LINES + 1):
-        for size in WORDMARK_SIZES:
-            lines = sheet.wrap(text, box.room, Ink(size, bold=True))
-            if len(lines) <= most and " ".join(lines) == text:  # no word is broken
-                return box.text(text, Ink(size, bold=True)).pieces
-    return box.text(text, Ink(WORDMARK_SIZES[-1], bold=True)).pieces
+    for most, ink in product(range(1, _NAME_LINES + 1), WORDMARKS):
+        lines = sheet.wrap(text, box.room, ink)
+        if len(lines) <= most and " ".join(lines) == text:  # no word is broken
+            return box.text(text, ink).pieces
+    return box.text(text, WORDMARKS[-1]).pieces
 
 
 def _issuer_pieces(sheet: Sheet, document: Document, *, named_above: bool) -> list[Piece]:
@@ -243,22 +227,21 @@ def _title(sheet: Sheet, room: float, title: str) -> list[str]:
     """Return the title on one line, or on several of about the same length."""
     if sheet.measure(title, TITLE) <= room:
         return [title]
-    lines = sheet.wrap(title, room, LONG_TITLE)
-    narrower = (sheet.wrap(title, room * percent / 100, LONG_TITLE) for percent in range(50, 100, 5))
-    return next((even for even in narrower if len(even) == len(lines)), lines)
+    fewest = len(sheet.wrap(title, room, LONG_TITLE))
+    narrower = (sheet.wrap(title, room * percent / 100, LONG_TITLE) for percent in range(50, 105, 5))
+    return next(even for even in narrower if len(even) == fewest)
 
 
 def _add_access_key(box: _Texts, text: str) -> None:
     """Add the key in figures; as bars too if they can carry it."""
-    sheet, key = box.sheet, box.sheet.clean(text)
+    sheet, key = box.sheet, box.sheet.clean(text) or "NO CONSTA"
     if not is_key(text):
-        box.text(key or "NO CONSTA", sheet.shrink(key or "NO CONSTA", box.room, KEY, least_pt=LEAST_PT))
+        box.text(key, sheet.shrink(key, box.room, KEY, least_pt=LEAST_PT))
         return
     widths, module = barcode.code128(text), barcode.MODULE_MM
-    wide, x = sum(widths) * module, box.x - PAD
-    left = round((x + (KEY_BOX - wide) / 2) / module) * module
+    wide, middle = sum(widths) * module, box.x - PAD + KEY_BOX / 2
+    left, ink = round((middle - wide / 2) / module) * module, sheet.shrink(key, wide, KEY, least_pt=LEAST_PT)
     box.pieces.append(Piece(BAR_HEIGHT + 1.3, lambda y: sheet.bars(left, y + 0.5, BAR_HEIGHT, module, widths)))
-    middle, ink = x + KEY_BOX / 2, sheet.shrink(key, wide, KEY, least_pt=LEAST_PT)
     box.pieces.append(Piece(ink.line_mm, lambda y: sheet.write(middle, y, key, ink, align="center")))
 
 
@@ -305,7 +288,6 @@ class _Texts:
         return self
 
     def stacked(self, label: str, text: str | None, ink: Ink) -> None:
-        """Add a label with its value below it."""
         if text:
             self.line(label, LABEL)
             self.text(text, ink, most=HEAD_CODE_MAX).gap(0.9)
@@ -313,7 +295,6 @@ class _Texts:
     def labelled(
         self, label: str, text: str | None, *, label_ink: Ink = LABEL, ink: Ink = VALUE, most: int = HEAD_CODE_MAX
     ) -> None:
-        """Add a label with its value behind it."""
         indent = self.sheet.measure(label, label_ink) + 1.6
         lines = self.sheet.wrap(head_text(self.sheet, text, most=most), self.room - indent, ink)
         drop = (ink.size_pt - label_ink.size_pt) * 0.9 / 2.8346  # both on one baseline
@@ -351,7 +332,7 @@ class _Texts:
 
 # --- named fields ----------------------------------------------------------------------------------------------------
 
-_FieldRow = tuple[float, list[tuple[float, Entry, list[str]]]]
+_FieldRow = tuple[float, list[tuple[float, Entry, list[str]]]]  # its height; of each value its place and lines
 
 
 def draw_fields(flow: Flow, *entries: Entry, title: str | None = None) -> None:
@@ -367,20 +348,19 @@ def draw_fields(flow: Flow, *entries: Entry, title: str | None = None) -> None:
         rows[-1].append(entry)
         if sum(one.columns for one in rows[-1]) >= 12:
             rows.append([])
-    boxes: list[list[_FieldRow]] = [[]]  # one, unless the rows take more than a page
+    box: list[_FieldRow] = []  # one, unless the rows take more than a page
     for row in rows:
         height, cells = _lay_row(flow.sheet, [entry for entry in row if entry.value and entry.value.strip()])
+        if cells and box and sum(high for high, _ in box) + height > room:
+            _draw_field_box(flow, box, title, heading)
+            box, title, heading = [], None, 0.0
         if cells:
-            if boxes[-1] and sum(high for high, _ in boxes[-1]) + height > room:
-                boxes.append([])
-            boxes[-1].append((height, cells))
-    for box in filter(None, boxes):
+            box.append((height, cells))
+    if box:
         _draw_field_box(flow, box, title, heading)
-        title, heading = None, 0.0
 
 
 def _lay_row(sheet: Sheet, row: Sequence[Entry]) -> _FieldRow:
-    """Return a row's height, and of each value where it stands and its lines; the last takes what is left."""
     place, tall, cells, inner = 0, 0.0, [], WIDTH - 2 * PAD
     for index, entry in enumerate(row, 1):
         columns = entry.columns if index < len(row) else 12 - place
@@ -431,9 +411,10 @@ def total_pieces(sheet: Sheet, totals: Sequence[TotalLine], *, currency: str | N
     room = min(max(widest, 14.0), _AMOUNT_MOST)
     fractions = [fraction_of(text) for line, text in zip(totals, texts, strict=True) if not line.grand]
     fraction = max((sheet.measure(text, TOTAL) for text in fractions), default=0.0) if widest <= room else 0.0
-    pieces: list[Piece] = []
-    for line, text in zip(totals, texts, strict=True):
-        pieces.append(_total_piece(sheet, line, text, room, fraction, first=not pieces))
+    pieces = [
+        _total_piece(sheet, line, text, room, fraction, first=line is totals[0])
+        for line, text in zip(totals, texts, strict=True)
+    ]
     if pieces and currency:
         said = sheet.wrap(f"Moneda: {head_text(sheet, currency, most=HEAD_CODE_MAX)}", TOTALS_WIDTH - 2 * PAD_X, LABEL)
 
@@ -499,7 +480,5 @@ def small_table(sheet: Sheet, *columns: Column, title: str | None = None) -> lis
     the_table = Table(columns, x=LEFT, width=NOTES_WIDTH)
     if not the_table.columns:
         return []
-    pieces = the_table.pieces(sheet)
-    if title:
-        pieces.insert(0, Piece(SECTION.line_mm + 0.6, lambda y: sheet.write(LEFT, y, title, SECTION), keep=True))
-    return [*pieces, Piece(3.0, None)]
+    head = [Piece(SECTION.line_mm + 0.6, lambda y: sheet.write(LEFT, y, title or "", SECTION), keep=True)]
+    return [*(head if title else ()), *the_table.pieces(sheet), Piece(3.0, None)]

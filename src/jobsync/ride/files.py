@@ -25,11 +25,7 @@ MARKER = ".jobsync-database"  # in the root: the id of the database whose files 
 
 
 class StorageFault(JobsyncError):
-    """
-    The storage itself is full, read-only, broken or not the one of this database; no document is to blame.
-
-    `cause` is one of those of the kind `storage`.
-    """
+    """The storage itself is full, read-only, broken or not the one of this database; no document is to blame."""
 
     exit_code = ExitCode.NEEDS_ATTENTION
 
@@ -60,12 +56,7 @@ class Storage:
         self.root = root
 
     def relative(self, tenant_id: int, access_key: str) -> str:
-        """
-        Return a document's place below the root; year and month are those of its access key.
-
-        >>> Storage(Path("/srv")).relative(7, "01112026" + "0" * 41)
-        'tenant-7/invoices/2026/11/0111202600000000000000000000000000000000000000000_ride.pdf'
-        """
+        """Return a document's place below the root; year and month are those of its access key."""
         return f"tenant-{tenant_id}/invoices/{access_key[4:8]}/{access_key[2:4]}/{access_key}_ride.pdf"
 
     def read_marker(self) -> UUID | None:
@@ -186,9 +177,8 @@ class Storage:
         """
         Remove what dead runs left unfinished; returns how many files.
 
-        Other files are not ours to remove: of runs of another database on the same storage, of people, behind a link
-        that stands where our folder or our file belongs. `ended`, which of these runs are known to be over, is asked
-        only if there are any.
+        Other files are not ours: of runs of another database on the same storage, of people, behind a link that stands
+        where our folder or file belongs. `ended`, which of these runs are known to be over, is asked only of some.
         """
         with suppress(OSError), _opened(self.root / _UNFINISHED, more=os.O_NOFOLLOW) as folder:
             with os.scandir(folder) as entries:

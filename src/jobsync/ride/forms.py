@@ -5,21 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from jobsync.fiscal import codes
+from jobsync.fiscal import document as fiscal
 from jobsync.fiscal.access_key import DocumentKind
-from jobsync.fiscal.document import (
-    DeliveryNote,
-    Document,
-    Field,
-    Good,
-    Line,
-    Recipient,
-    Reimbursement,
-    Sale,
-    Tax,
-    Transport,
-    Withheld,
-    Withholding,
-)
 from jobsync.fiscal.element import exact, total_of
 from jobsync.ride.blocks import (
     GAP,
@@ -47,21 +34,21 @@ TITLES: dict[DocumentKind, str] = {
 _NAME = "Razón Social / Nombres y Apellidos"
 
 
-def draw(flow: Flow, document: Document) -> None:
+def draw(flow: Flow, document: fiscal.Document) -> None:
     """Draw everything below the two boxes."""
     match document.body:
-        case Sale() as sale:
+        case fiscal.Sale() as sale:
             _draw_sale(flow, document, sale)
-        case Withholding() as withholding:
+        case fiscal.Withholding() as withholding:
             _draw_withholding(flow, document, withholding)
-        case DeliveryNote() as note:
+        case fiscal.DeliveryNote() as note:
             _draw_delivery_note(flow, document, note)
 
 
 # --- invoice, purchase settlement, credit note, debit note ------------------------------------------------------------
 
 
-def _draw_sale(flow: Flow, document: Document, sale: Sale) -> None:
+def _draw_sale(flow: Flow, document: fiscal.Document, sale: fiscal.Sale) -> None:
     kind, sheet, party = document.kind, flow.sheet, sale.party
     note = kind in (DocumentKind.CREDIT_NOTE, DocumentKind.DEBIT_NOTE)
     draw_fields(
@@ -112,7 +99,7 @@ def _draw_sale(flow: Flow, document: Document, sale: Sale) -> None:
         _draw_transport(flow, transport)
 
 
-def _lines_table(sale: Sale, kind: DocumentKind) -> Table:
+def _lines_table(sale: fiscal.Sale, kind: DocumentKind) -> Table:
     lines = sale.lines
     subsidized = has_value(sale.subsidy) or any(has_value(line.price_without_subsidy) for line in lines)
     note = kind is DocumentKind.CREDIT_NOTE
@@ -130,12 +117,12 @@ def _lines_table(sale: Sale, kind: DocumentKind) -> Table:
     )
 
 
-def _described(goods: Sequence[Good]) -> tuple[Column, Column]:
+def _described(goods: Sequence[fiscal.Good]) -> tuple[Column, Column]:
     details = ["\n".join(": ".join(filter(None, (one.name, one.value))) for one in good.details) for good in goods]
     return Column("Descripción", [good.description or " " for good in goods]), Column("Detalle Adicional", details)
 
 
-def _subsidy(line: Line) -> str | None:
+def _subsidy(line: fiscal.Line) -> str | None:
     """Return what a line's price is subsidized with: the exact difference of its two prices."""
     if line.price_without_subsidy is None or line.unit_price is None:
         return None
@@ -144,18 +131,18 @@ def _subsidy(line: Line) -> str | None:
         return None if without is None or price is None else f"{without - price:f}"
 
 
-def _sale_notes(sheet: Sheet, document: Document, sale: Sale) -> list[Piece]:
+def _sale_notes(sheet: Sheet, document: fiscal.Document, sale: fiscal.Sale) -> list[Piece]:
     payments, withheld = sale.payments, sale.fuel_withheld
     others = []
     if any(has_value(one.amount) for one in sale.compensations):
         named = ((f"Compensación {digits(one.rate) or ''}%", one.amount) for one in sale.compensations)
-        others += [Field(name.replace(" %", ""), money(amount) or "") for name, amount in named]
+        others += [fiscal.Field(name.replace(" %", ""), money(amount) or "") for name, amount in named]
     if has_value(sale.withheld_vat) or has_value(sale.withheld_income):
         taxes = (("Valor Retenido IVA", sale.withheld_vat), ("Valor Retenido Renta", sale.withheld_income))
-        others += [Field(name, text) for name, amount in taxes if (text := money(amount))]
+        others += [fiscal.Field(name, text) for name, amount in taxes if (text := money(amount))]
     if sale.negotiable_email:
         what = "Documento" if document.kind is DocumentKind.PURCHASE_SETTLEMENT else "Factura"
-        others.append(Field(f"Correo {what} Negociable", sale.negotiable_email))
+        others.append(fiscal.Field(f"Correo {what} Negociable", sale.negotiable_email))
     return [
         *small_table(
             sheet,
@@ -176,7 +163,7 @@ def _sale_notes(sheet: Sheet, document: Document, sale: Sale) -> list[Piece]:
     ]
 
 
-def _draw_reimbursements(flow: Flow, sale: Sale) -> None:
+def _draw_reimbursements(flow: Flow, sale: fiscal.Sale) -> None:
     """Draw the documents that somebody paid for the buyer, a row a document, below their sums."""
     paid = sale.reimbursements
     sums = [sum_ for sum_ in (sale.reimbursed_total, sale.reimbursed_base, sale.reimbursed_tax) if sum_ is not None]
@@ -208,18 +195,18 @@ def _draw_reimbursements(flow: Flow, sale: Sale) -> None:
     flow.y += GAP
 
 
-def _tax_name(tax: Tax) -> str:
+def _tax_name(tax: fiscal.Tax) -> str:
     name, rate = codes.TAXES.get(tax.code or "", tax.code or ""), digits(tax.rate)
     return f"{name} {percent(rate)}" if rate else name
 
 
-def _supplier(one: Reimbursement) -> str:
+def _supplier(one: fiscal.Reimbursement) -> str:
     kind = codes.SUPPLIER_KINDS.get(one.supplier_kind or "", one.supplier_kind)
     country = f"País {one.supplier_country}" if one.supplier_country else None
     return "\n".join(filter(None, (one.supplier_id, kind, country)))
 
 
-def _draw_transport(flow: Flow, transport: Transport) -> None:
+def _draw_transport(flow: Flow, transport: fiscal.Transport) -> None:
     draw_fields(
         flow,
         Entry(f"{_NAME} (Transportista)", transport.carrier.name, 9),
@@ -246,7 +233,7 @@ def _draw_transport(flow: Flow, transport: Transport) -> None:
 # --- withholding, both versions in the layout of the first ------------------------------------------------------------
 
 
-def _draw_withholding(flow: Flow, document: Document, withholding: Withholding) -> None:
+def _draw_withholding(flow: Flow, document: fiscal.Document, withholding: fiscal.Withholding) -> None:
     subject, rows = withholding.subject, withholding.rows
     draw_fields(
         flow,
@@ -272,7 +259,7 @@ def _draw_withholding(flow: Flow, document: Document, withholding: Withholding) 
     draw_lines(flow, lines, total_pieces(flow.sheet, totals), _notes(flow.sheet, document))
 
 
-def _document_name(row: Withheld) -> str:
+def _document_name(row: fiscal.Withheld) -> str:
     code = row.document.code or ""
     name = codes.DOCUMENTS.get(code.zfill(2), code) or " "
     details = [
@@ -288,7 +275,7 @@ def _document_name(row: Withheld) -> str:
 # --- delivery note: no money, and goods by recipient ------------------------------------------------------------------
 
 
-def _draw_delivery_note(flow: Flow, document: Document, note: DeliveryNote) -> None:
+def _draw_delivery_note(flow: Flow, document: fiscal.Document, note: fiscal.DeliveryNote) -> None:
     transport, count = note.transport, len(note.recipients)
     draw_fields(
         flow,
@@ -304,7 +291,7 @@ def _draw_delivery_note(flow: Flow, document: Document, note: DeliveryNote) -> N
     flow.pour(_notes(flow.sheet, document))
 
 
-def _draw_recipient(flow: Flow, recipient: Recipient, title: str) -> None:
+def _draw_recipient(flow: Flow, recipient: fiscal.Recipient, title: str) -> None:
     destination, sale, goods = recipient.destination, recipient.document, recipient.goods
     name = codes.DOCUMENTS.get(sale.code or "", sale.code)
     draw_fields(
@@ -332,7 +319,7 @@ def _draw_recipient(flow: Flow, recipient: Recipient, title: str) -> None:
         flow.y += 4
 
 
-def _notes(sheet: Sheet, document: Document, others: Iterable[Field] = ()) -> list[Piece]:
+def _notes(sheet: Sheet, document: fiscal.Document, others: Iterable[fiscal.Field] = ()) -> list[Piece]:
     """Return what stands below the lines: additional information, other facts, the machine that printed it."""
     machine = (
         ("Marca", document.machine_brand),
@@ -342,5 +329,5 @@ def _notes(sheet: Sheet, document: Document, others: Iterable[Field] = ()) -> li
     return [
         *information_pieces(sheet, document.additional),
         *information_pieces(sheet, [*others], "Otros Datos"),
-        *information_pieces(sheet, [Field(name, text) for name, text in machine if text], "Máquina Fiscal"),
+        *information_pieces(sheet, [fiscal.Field(name, text) for name, text in machine if text], "Máquina Fiscal"),
     ]

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 from psycopg import Connection
@@ -41,7 +42,6 @@ class GenerateRide(DocumentWork[DueRide]):
 
     Args:
         open_file: returns the fiscal document inside whatever was stored as the authorized XML.
-        force: render anew what has its file already.
         missing: render again those whose row names a file that is not there, or not as it was written.
     """
 
@@ -55,8 +55,7 @@ class GenerateRide(DocumentWork[DueRide]):
 
     @property
     def connections(self) -> int:
-        """Each document that is worked on may need one, and the run itself."""
-        return AT_ONCE + 2
+        return AT_ONCE + 2  # each document that is worked on may need one, and the run itself
 
     def __call__(self, run: Run | DryRun) -> list[ItemResult]:
         """Render what is due; returns a result for each document that was begun."""
@@ -91,12 +90,7 @@ class GenerateRide(DocumentWork[DueRide]):
         return [*results, *chosen.left_out]
 
     def choose(self, connection: Connection[Any], lost: Sequence[int] = ()) -> ChosenDocuments[DueRide]:
-        """
-        Return what to render, tenants in fair turns; raises as for any documents.
-
-        Args:
-            lost: numbers of printed documents whose file was looked for and is missing or altered.
-        """
+        """Return what to render, raising as for any documents; of the `lost` ones the file is missing or altered."""
         if self.missing and not self.access_keys:
             self.require_tenants(connection)
             ids = lost[: self.limit]
@@ -106,15 +100,9 @@ class GenerateRide(DocumentWork[DueRide]):
         def leave_out(ride: DueRide) -> ItemResult | None:
             if ride.authorized and (self.force or not ride.generated or ride.id in again):
                 return None
-            return ItemResult(
-                ride.access_key,
-                ride.access_key,
-                ItemStatus.SKIPPED,
-                reason="already_rendered" if ride.authorized else "not_authorized",
-                error=_why_not(ride),
-                details={"tenant_ruc": ride.tenant_ruc},
-                named=not ride.authorized,  # a document that is rendered already needs no attention
-            )
+            reason = "already_rendered" if ride.authorized else "not_authorized"
+            result = _result(ride, ItemStatus.SKIPPED, reason, _why_not(ride))
+            return replace(result, named=not ride.authorized)  # what is rendered already needs no attention
 
         return self.choose_from(connection, store.QUEUE, leave_out)
 
@@ -151,17 +139,12 @@ class GenerateRide(DocumentWork[DueRide]):
             chosen = self.choose(connection)
         run.eligible = chosen.total
         hold(run, fault)
-        return [
-            ItemResult(
-                ride.access_key,
-                ride.access_key,
-                ItemStatus.HELD,
-                reason="storage",
-                error=visible(fault),
-                details={"tenant_ruc": ride.tenant_ruc},
-            )
-            for ride in chosen.documents[:1]
-        ]
+        return [_result(ride, ItemStatus.HELD, "storage", visible(fault)) for ride in chosen.documents[:1]]
+
+
+def _result(ride: DueRide, status: ItemStatus, reason: str, error: str) -> ItemResult:
+    details = {"tenant_ruc": ride.tenant_ruc}
+    return ItemResult(ride.access_key, ride.access_key, status, reason=reason, error=error, details=details)
 
 
 def hold(run: Run, fault: StorageFault) -> None:
@@ -171,7 +154,6 @@ def hold(run: Run, fault: StorageFault) -> None:
 
 
 def _why_not(ride: DueRide) -> str:
-    """Return why a document that was asked for by name is not printed, and what to do about it."""
     key = ride.access_key
     if ride.deleted or ride.status == "cancelled":
         return f"it is {'deleted' if ride.deleted else 'cancelled'} here, and is not printed any more"
@@ -189,8 +171,7 @@ class _NoPlace(ItemFailure):
     status = ItemStatus.HELD
 
 
-@dataclass(frozen=True)
-class _DraftPage:
+class _DraftPage(NamedTuple):
     """A document's printed form, in a file that is not in its place yet."""
 
     rendered: Rendered
@@ -208,7 +189,7 @@ class _RideWork:
         self._rides: dict[str, DueRide] = {}
         self._delay_s = job.settings.number("ride_delay_ms") / 1000
         self._attach = job.settings.switch("ride_attach_xml")
-        self._logos: dict[str, Logo | None] = {}
+        self._read_logo = cache(read_logo)  # once a run, and one that cannot be read is told once
         self._begun_at: float | None = None
 
     def take(self, rides: Sequence[DueRide]) -> list[Item]:
@@ -257,15 +238,12 @@ class _RideWork:
         details: dict[str, Any] = {"path": found.relative, "sha256": sha256, "bytes": len(rendered.data)}
         if rendered.warnings:
             details["warnings"] = list(rendered.warnings)
-        attempt.on_commit.append(
-            lambda: get_logger().info(
-                "generate_ride.rendered",
-                outcome="rendered",
-                pages=rendered.pages,
-                duration_ms=attempt.elapsed_ms,
-                **details,
-            )
-        )
+
+        def tell() -> None:
+            told = {"outcome": "rendered", "pages": rendered.pages, "duration_ms": attempt.elapsed_ms}
+            get_logger().info("generate_ride.rendered", **told, **details)
+
+        attempt.on_commit.append(tell)
         return ItemResult(attempt.item.key, attempt.item.label, ItemStatus.SUCCESS, details=details)
 
     @contextmanager
@@ -287,9 +265,8 @@ class _RideWork:
             return
         parked = result.reason in ("unreadable", "no_xml")
         if result.reason != "storage":
-            get_logger().error(
-                "generate_ride.failed", outcome="failed", reason=result.reason, error=result.error, parked=parked
-            )
+            told = {"outcome": "failed", "reason": result.reason, "error": result.error, "parked": parked}
+            get_logger().error("generate_ride.failed", **told)
         store.write_failed(connection, ride, error, parked=parked)
 
     def _render(self, ride: DueRide, stored: bytes | None, number: str | None, at: datetime | None) -> Rendered:
@@ -302,15 +279,8 @@ class _RideWork:
         except JobsyncError as error:
             raise ItemFailure(f"the stored XML cannot be read: {error}", reason="unreadable") from error
         stamp = Stamp(state="AUTORIZADO", number=number, authorized_at=at)
-        return render(document, stamp, logo=self._logo(ride), attach_xml=stored if self._attach else None)
-
-    def _logo(self, ride: DueRide) -> Logo | None:
-        """Return the tenant's logo, read once a run; one that cannot be read is told and left out."""
-        if ride.logo_path is None:
-            return None
-        if ride.logo_path not in self._logos:
-            self._logos[ride.logo_path] = read_logo(Path(ride.logo_path))
-        return self._logos[ride.logo_path]
+        logo = self._read_logo(Path(ride.logo_path)) if ride.logo_path is not None else None
+        return render(document, stamp, logo=logo, attach_xml=stored if self._attach else None)
 
 
 def read_logo(path: Path) -> Logo | None:
@@ -329,14 +299,6 @@ def read_logo(path: Path) -> Logo | None:
 def item_json(result: ItemResult) -> dict[str, Any]:
     """Return one document's result in the shape of the contract."""
     words = {ItemStatus.SUCCESS: "rendered", ItemStatus.SKIPPED: "skipped"}
-    details = dict(result.details)
-    shown = {
-        "access_key": result.key,
-        "tenant_ruc": details.pop("tenant_ruc", None),
-        **as_json(result),
-        "status": words.get(result.status, "failed"),
-        "path": details.pop("path", None),
-        "sha256": details.pop("sha256", None),
-        "bytes": details.pop("bytes", None),
-    }
-    return {**shown, **details}
+    status = words.get(result.status, "failed")
+    shown = {"access_key": result.key, "tenant_ruc": None, **as_json(result), "status": status}
+    return {**shown, "path": None, "sha256": None, "bytes": None, **result.details}

@@ -10,36 +10,21 @@ from jobsync.fiscal.states import is_authorized
 
 @dataclass(frozen=True)
 class Stamp:
-    """
-    What the SRI said of the document.
+    """What the SRI said of the document."""
 
-    Args:
-        state: `estado` as it was spelled; None for a bare document.
-        number: `numeroAutorizacion`; None is the access key, which is the same thing since 2018.
-        authorized_at: aware; None if unknown, and then nothing stands in for it.
-        authorized_at_text: `fechaAutorizacion` as it was sent, printed if it could not be read.
-    """
-
-    state: str | None = None
-    number: str | None = None
-    authorized_at: datetime | None = None
-    authorized_at_text: str | None = None
+    state: str | None = None  # `estado` as it was spelled; None for a bare document
+    number: str | None = None  # `numeroAutorizacion`; None is the access key, which is the same thing since 2018
+    authorized_at: datetime | None = None  # aware; if unknown, nothing stands in for it
+    authorized_at_text: str | None = None  # `fechaAutorizacion` as it was sent, printed if it could not be read
 
     @property
     def authorized(self) -> bool:
-        """Whether the state, in any spelling, says that the document is valid."""
         return is_authorized(self.state or "")
 
 
 @dataclass(frozen=True)
 class Logo:
-    """
-    A picture to stand above the issuer.
-
-    Args:
-        data: a whole PNG or JPEG file.
-        name: what to call it in a warning.
-    """
+    """A picture to stand above the issuer: a whole PNG or JPEG file, and what to call it in a warning."""
 
     data: bytes
     name: str = "the logo"
@@ -47,14 +32,7 @@ class Logo:
 
 @dataclass(frozen=True)
 class Rendered:
-    """
-    A finished PDF.
-
-    Args:
-        data: the file; the same input gives the same bytes in every process.
-        warnings: one sentence for each thing that an operator should look at; none of them stopped the printing.
-        pages: how many.
-    """
+    """A finished PDF, with a sentence for each thing that an operator should look at."""
 
     data: bytes
     warnings: tuple[str, ...]

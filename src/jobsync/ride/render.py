@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+import re
+from datetime import UTC, date, datetime, time
 
 from fpdf.image_datastructures import RasterImageInfo
 
@@ -40,7 +41,7 @@ def render(document: Document, stamp: Stamp, *, logo: Logo | None = None, attach
         size="latin" if sheet.latin else "full",
         picture=picture,
         created=_created(document, stamp),
-        attachment=(f"{_file_name(document.access_key)}.xml", attach_xml) if attach_xml else None,
+        attachment=(f"{re.sub('[^0-9A-Za-z]', '_', document.access_key)[:60]}.xml", attach_xml) if attach_xml else None,
         title=f"{title} {document.series_number or ''}".strip(),
         author=document.issuer.name,
         subject=f"RIDE {document.access_key}".strip(),
@@ -62,8 +63,7 @@ def _picture(logo: Logo | None, warnings: list[str]) -> RasterImageInfo | None:
 def _created(document: Document, stamp: Stamp) -> datetime:
     if stamp.authorized_at is not None:
         return stamp.authorized_at.astimezone(UTC)
-    day = document.issue_date or _NO_DATE
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return datetime.combine(document.issue_date or _NO_DATE, time.min, UTC)
 
 
 def _warnings(document: Document, stamp: Stamp, sheet: Sheet) -> list[str]:
@@ -76,9 +76,8 @@ def _warnings(document: Document, stamp: Stamp, sheet: Sheet) -> list[str]:
     if not document.access_key:
         warnings.append("the access key (claveAcceso) is missing: printed without a barcode")
     elif not blocks.is_key(document.access_key):
-        warnings.append(
-            f"the access key (claveAcceso) {document.access_key!r} is not 49 digits: printed without a barcode"
-        )
+        said = f"the access key (claveAcceso) {document.access_key!r}"
+        warnings.append(f"{said} is not 49 digits: printed without a barcode")
     if sheet.replaced:
         shown = ", ".join(f"U+{ord(character):04X}" for character in list(sheet.replaced)[:_SHOWN])
         more = f" and {len(sheet.replaced) - _SHOWN} more" if len(sheet.replaced) > _SHOWN else ""
@@ -90,7 +89,3 @@ def _warnings(document: Document, stamp: Stamp, sheet: Sheet) -> list[str]:
         shown = ", ".join(paths[:_SHOWN]) + (", …" if len(paths) > _SHOWN else "")
         warnings.append(f"elements that the printed form does not know: {shown}")
     return warnings
-
-
-def _file_name(key: str) -> str:
-    return "".join(character if character.isalnum() and character.isascii() else "_" for character in key)[:60]

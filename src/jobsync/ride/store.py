@@ -21,12 +21,7 @@ _NEXT_TRY = "now() + least(interval '6 hours', interval '1 minute' * power(2, le
 
 @dataclass(frozen=True, kw_only=True)
 class DueRide(Waiting):
-    """
-    One document that wants its printed form.
-
-    Args:
-        generated: it has one already.
-    """
+    """One document that wants its printed form; `generated`: it has one already."""
 
     logo_path: str | None
     generated: bool = False
@@ -79,7 +74,6 @@ def read_files(connection: psycopg.Connection[Any]) -> list[tuple[str, str | Non
 def each_printed(
     transaction: Callable[[], AbstractContextManager[psycopg.Connection[Any]]],
     *,
-    most: int | None = None,
     access_keys: Sequence[str] = (),
     tenants: Sequence[str] = (),
 ) -> Iterator[tuple[int, str, str, str | None]]:
@@ -88,17 +82,14 @@ def each_printed(
         "SELECT i.id, i.access_key, i.ride_path, i.ride_sha256 FROM invoices i"
         f" WHERE i.id < %(below)s AND {_PRINTED} AND {_OF_THESE} ORDER BY i.id DESC LIMIT %(most)s"
     )
-    asked = {"keys": list(access_keys) or None, "tenants": list(tenants) or None, "below": 1 << 62}
-    left = most
-    while left is None or left > 0:
+    asked = {"keys": list(access_keys) or None, "tenants": list(tenants) or None, "below": 1 << 62, "most": _PAGE}
+    while True:
         with transaction() as connection:
-            asked["most"] = _PAGE if left is None else min(_PAGE, left)
             page = connection.execute(statement.encode(), asked).fetchall()
         if not page:
             return
         yield from page
         asked["below"] = page[-1][0]
-        left = None if left is None else left - len(page)
 
 
 def read_printed_of(connection: psycopg.Connection[Any], ids: Sequence[int]) -> list[DueRide]:
@@ -106,25 +97,21 @@ def read_printed_of(connection: psycopg.Connection[Any], ids: Sequence[int]) -> 
     return QUEUE.read_of(connection, f"({_WHOLE} WHERE {_PRINTED})", "id", ids)
 
 
-def forget(connection: psycopg.Connection[Any], *, access_keys: Sequence[str], tenants: Sequence[str]) -> int:
-    """
-    Make authorized documents want a new printed form; returns how many.
-
-    The old file stays in its place until the new one takes it.
-    """
-    return connection.execute(
+def forget(connection: psycopg.Connection[Any], *, access_keys: Sequence[str], tenants: Sequence[str]) -> None:
+    """Make authorized documents want a new printed form; the old file stays until the new one takes its place."""
+    connection.execute(
         "UPDATE invoices i SET ride_generated_at = NULL, ride_attempts = 0, ride_next_at = now(), ride_error = NULL"
         f" WHERE i.status = 'authorized' AND i.deleted_at IS NULL AND {_OF_THESE}".encode(),
         {"keys": list(access_keys) or None, "tenants": list(tenants) or None},
-    ).rowcount
+    )
 
 
 def begin_attempt(connection: psycopg.Connection[Any], ride: DueRide) -> int | None:
     """
-    Count the attempt and set the next time, before it starts.
+    Count the attempt and set the next time, before it starts; should the process die in it, the row says so.
 
-    Should the process die in it, the row says so. Returns the attempt's number, None if the document does not want a
-    printed form any more. One that is printed and only gets its file back is charged nothing.
+    Returns the attempt's number, None if the document does not want a printed form any more. One that is printed and
+    only gets its file back is charged nothing.
     """
     if ride.generated:
         return 1 if read_printed_of(connection, [ride.id]) else None
@@ -160,22 +147,18 @@ def write_rendered(connection: psycopg.Connection[Any], ride: DueRide, *, path: 
 
     The row of a document that gets its file back, the same byte for byte, stays as it is.
     """
+    wanted = f"i.id = %s AND i.tenant_id = %s AND {_PRINTED if ride.generated else _WANTED}"
     if ride.generated:
-        known = connection.execute(
-            f"SELECT ride_path, ride_sha256 FROM invoices i WHERE i.id = %s AND i.tenant_id = %s AND {_PRINTED}"
-            " FOR NO KEY UPDATE",
-            [ride.id, ride.tenant_id],
-        ).fetchone()
+        read = f"SELECT ride_path, ride_sha256 FROM invoices i WHERE {wanted} FOR NO KEY UPDATE"
+        known = connection.execute(read, [ride.id, ride.tenant_id]).fetchone()
         if known == (path, sha256) or known is None:
             return known is not None
-    wanted = _PRINTED if ride.generated else _WANTED
-    return bool(
-        connection.execute(
-            "UPDATE invoices i SET ride_path = %s, ride_sha256 = %s, ride_generated_at = now(), ride_error = NULL,"
-            f" ride_next_at = NULL, updated_at = now() WHERE i.id = %s AND i.tenant_id = %s AND {wanted}",
-            [path, sha256, ride.id, ride.tenant_id],
-        ).rowcount
+    written = connection.execute(
+        "UPDATE invoices i SET ride_path = %s, ride_sha256 = %s, ride_generated_at = now(), ride_error = NULL,"
+        f" ride_next_at = NULL, updated_at = now() WHERE {wanted}",
+        [path, sha256, ride.id, ride.tenant_id],
     )
+    return written.rowcount > 0
 
 
 def write_failed(connection: psycopg.Connection[Any], ride: DueRide, error: str, *, parked: bool) -> None:

@@ -45,10 +45,9 @@ class Rates:
         if tax.rate is not None:
             return percent(tax.rate.text)
         said = self._of_lines.get((tax.code, tax.rate_code), set())
-        if len(said) == 1:
-            return next(iter(said))
-        known = codes.IVA_RATES.get(tax.rate_code or "") if tax.code == codes.IVA and not said else None
-        return None if known is None else percent(known)
+        if not said and tax.code == codes.IVA and tax.rate_code in codes.IVA_RATES:
+            return percent(codes.IVA_RATES[tax.rate_code])
+        return next(iter(said)) if len(said) == 1 else None
 
 
 def _lines(rates: Rates, sale: Sale) -> Iterator[tuple[str, Amount | None]]:
@@ -80,11 +79,7 @@ def _lines(rates: Rates, sale: Sale) -> Iterator[tuple[str, Amount | None]]:
 
 
 def _subsidy(sale: Sale, total: Amount, rates: Rates) -> Iterator[TotalLine]:
-    """
-    Yield what the buyer would pay without subsidy and what they save, IVA in both; nothing if there is no subsidy.
-
-    Where the IVA cannot be told, only the document's own sum remains.
-    """
+    """Yield what the buyer would pay without subsidy and saves, IVA in both; where that cannot be told, its own sum."""
     if sale.subsidy is None or not has_value(sale.subsidy):
         return
     factors = {_iva_factor(line, rates) for line in sale.lines if has_value(line.price_without_subsidy)}

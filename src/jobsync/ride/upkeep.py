@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -25,9 +26,7 @@ def check_storage(root: Path | None, engine: Engine | None, *, every: bool, name
     """
     Can RIDE files be written, and are those that were written still there and unaltered?
 
-    Args:
-        root: where they lie; None where it is not set.
-        named: the folder was named, so it is to be there; the default one is made by the first file.
+    `root` is None where it is not set; one that was `named` is to be there, the default one is made by the first file.
     """
     if root is None:
         yield warning("storage", "JOBSYNC_STORAGE is not set", "generate-ride needs it: set the RIDE files' folder")
@@ -64,7 +63,8 @@ def _files(engine: Engine, storage: Storage, *, every: bool) -> Iterator[Finding
     storage.recognize(database_id, files)  # as a run does; an unused storage belongs to no database yet
     lost: dict[str, list[str]] = {"missing": [], "altered": []}
     seen = 0
-    for _number, key, path, sha256 in store.each_printed(partial(transaction, engine), most=None if every else SAMPLE):
+    printed = store.each_printed(partial(transaction, engine))
+    for _number, key, path, sha256 in islice(printed, None if every else SAMPLE):
         seen += 1
         if state := storage.state_of(path, sha256):
             lost[state].append(key)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -16,64 +16,46 @@ from jobsync.db.statements import rows_of
 from jobsync.db.system_settings import SystemSettings
 from jobsync.jobs import GENERATE_RIDE
 from jobsync.phrases import many
-from jobsync.watch.model import (
-    QUEUE,
-    About,
-    Column,
-    Days,
-    JobFacts,
-    JobStatus,
-    Metric,
-    Moment,
-    Past,
-    Problem,
-    Queue,
-    Row,
-    Section,
-    Severity,
-    Snapshot,
-    State,
-    Unit,
-    WorkToDo,
-    chart_of_ages,
-)
+from jobsync.watch import model
 
-ABOUT = About(
+ABOUT = model.About(
     GENERATE_RIDE.name,
     unused="nothing has asked for it yet",
     blocked="of tenants that are paused or inactive",
-    checks={QUEUE: "", "storage": "can RIDE files be written where they belong?", "ride": "can every RIDE be drawn?"},
+    checks={
+        model.QUEUE: "",
+        "storage": "can RIDE files be written where they belong?",
+        "ride": "can every RIDE be drawn?",
+    },
 )
 _PARKED_WITHIN = timedelta(days=30)
 
 
 @dataclass(frozen=True)
-class Parked:
-    """A tenant's documents whose RIDE was refused for good, with one of their keys and reasons."""
+class TenantRides:
+    """A tenant's RIDEs that are due, so by a wrong clock, or refused for good; the texts are those of a refused one."""
 
+    tenant_id: int
+    waiting: int
+    ahead: int
+    parked: int
     ruc: str
     name: str
-    parked: int
     key: str
     error: str
 
 
-@dataclass(frozen=True)
-class RideFacts:
-    """What the tables say of RIDEs, by number of the tenant."""
-
-    waiting: Mapping[int, int]
-    parked: Mapping[int, Parked]
-    too_far_ahead: int
+RideFacts = Sequence[TenantRides]
 
 
-def facts_of(seen: Snapshot) -> RideFacts:
-    return cast("RideFacts", seen.parts[ABOUT.job])
+def _refused(seen: model.Snapshot) -> list[TenantRides]:
+    return [tenant for tenant in seen.parts[ABOUT.job] if tenant.parked]
 
 
 # What cannot be drawn is found by when its document was authorized: the great mass of these is not looked through.
 _RIDES = """
-    SELECT tenant_id, coalesce(waiting, 0) AS waiting, coalesce(ahead, 0) AS ahead, ruc, name, parked, key, error
+    SELECT tenant_id, coalesce(waiting, 0) AS waiting, coalesce(ahead, 0) AS ahead, coalesce(parked, 0) AS parked,
+           ruc, name, key, error
     FROM (
         SELECT tenant_id, count(*) AS waiting, count(*) FILTER (WHERE too_far_ahead) AS ahead
         FROM due_rides GROUP BY tenant_id
@@ -92,28 +74,17 @@ _RIDES = """
 
 def read(connection: Connection, now: datetime, _since: datetime, _settings: SystemSettings) -> RideFacts:
     since = now - min(_PARKED_WITHIN, now - datetime.min.replace(tzinfo=now.tzinfo))
-    waiting, parked, ahead = {}, {}, 0
-    for row in rows_of(connection, text(_RIDES), {"now": now, "since": since}):
-        tenant_id = row.pop("tenant_id")
-        waiting[tenant_id] = row.pop("waiting")
-        ahead += row.pop("ahead")
-        if row["parked"]:
-            parked[tenant_id] = Parked(**row)
-    return RideFacts(waiting, parked, ahead)
+    return [TenantRides(**row) for row in rows_of(connection, text(_RIDES), {"now": now, "since": since})]
 
 
-def work_of(facts: RideFacts, now: datetime, *, known: bool) -> WorkToDo:  # noqa: ARG001 - as every slice is asked
+def work_of(facts: RideFacts, now: datetime, *, known: bool) -> model.WorkToDo:  # noqa: ARG001 - as every slice is asked
     """Return how many RIDEs wait; until one does, or the job has run, the job is not in use."""
-    due = sum(facts.waiting.values())
-    return WorkToDo(in_use=known or bool(due), due=due, too_far_ahead=facts.too_far_ahead)
+    due = sum(tenant.waiting for tenant in facts)
+    return model.WorkToDo(in_use=known or bool(due), due=due, too_far_ahead=sum(tenant.ahead for tenant in facts))
 
 
-def _storage_hold(job: JobFacts) -> tuple[Cause, str, str] | None:
-    """
-    Return cause, words and remedy if the storage itself was why the last run stopped.
-
-    The run's error begins with the cause, and goes on with the folder.
-    """
+def _storage_hold(job: model.JobFacts) -> tuple[Cause, str, str] | None:
+    """Return cause, words and remedy if the storage stopped the last run: its error begins with cause and folder."""
     run = job.last_run
     if run is None or run.status != "held":
         return None
@@ -125,56 +96,43 @@ def _storage_hold(job: JobFacts) -> tuple[Cause, str, str] | None:
     return cause, words, cause.do(ROOT=shlex.quote(root[1])) if root else cause.remedy
 
 
-def job_state(seen: Snapshot, job: JobFacts) -> JobStatus | None:
+def job_state(seen: model.Snapshot, job: model.JobFacts) -> model.JobStatus | None:
     if hold := _storage_hold(job):
         _, words, what_to_do = hold
         why = f"{words}; the last run stopped, no document was charged an attempt"
-        return JobStatus(job, State.ATTENTION, why, what_to_do)
-    if parked := sum(found.parked for found in facts_of(seen).parked.values()):
+        return model.JobStatus(job, model.State.ATTENTION, why, what_to_do)
+    if parked := sum(tenant.parked for tenant in _refused(seen)):
         why = f"{many(parked, 'document')} cannot be drawn"
-        return JobStatus(job, State.ATTENTION, why, Cause.RIDE_REFUSED.do())
+        return model.JobStatus(job, model.State.ATTENTION, why, Cause.RIDE_REFUSED.do())
     return None
 
 
-def problems(seen: Snapshot) -> Iterator[Problem]:
+def problems(seen: model.Snapshot) -> Iterator[model.Problem]:
     job = seen.job(ABOUT.job)
     if not job.enabled:
         return
     if (hold := _storage_hold(job)) and (run := job.last_run):
         cause, words, what_to_do = hold
         stopped = f"run {run.short} on {run.host} stopped, no document was charged an attempt"
-        yield Problem(
-            ABOUT.job,
-            f"generate-ride: {words}; {stopped}",
-            what_to_do,
-            run.started_at,
-            cause=cause,
-        )
-    for found in facts_of(seen).parked.values():
-        yield Problem(
-            f"tenant {found.ruc}",
-            f"tenant {found.ruc} {found.name}: {many(found.parked, 'RIDE')} refused: {found.error}",
-            _what_of(found),
-            cause=Cause.RIDE_REFUSED,
-        )
+        yield model.Problem(ABOUT.job, f"generate-ride: {words}; {stopped}", what_to_do, run.started_at, cause=cause)
+    for tenant in _refused(seen):
+        subject = f"tenant {tenant.ruc}"
+        refused = f"{subject} {tenant.name}: {many(tenant.parked, 'RIDE')} refused: {tenant.error}"
+        yield model.Problem(subject, refused, Cause.RIDE_REFUSED.do(KEY=tenant.key), cause=Cause.RIDE_REFUSED)
 
 
-def queue(seen: Snapshot, job: JobFacts) -> Queue | None:
+def queue(seen: model.Snapshot, job: model.JobFacts) -> model.Queue | None:
     """Return the documents without their RIDE; while the storage cannot be written, that is the problem."""
     if _storage_hold(job):
         return None
     delay_ms = seen.settings.number("ride_delay_ms")
     if not delay_ms:
-        return Queue("without their RIDE", "this host draws as fast as it can", "how fast: jobsync runs list")
+        return model.Queue("without their RIDE", "this host draws as fast as it can", "how fast: jobsync runs list")
     why = f"documents start {delay_ms} ms apart, {1000 / delay_ms:.3g} a second at most"
-    return Queue("without their RIDE", why, "jobsync settings set ride_delay_ms 0")
+    return model.Queue("without their RIDE", why, "jobsync settings set ride_delay_ms 0")
 
 
-def _what_of(found: Parked) -> str:
-    return Cause.RIDE_REFUSED.do(KEY=found.key)
-
-
-def notes(_seen: Snapshot) -> Iterator[Any]:
+def notes(_seen: model.Snapshot) -> Iterator[Any]:
     """Return nothing: what is worth knowing of a RIDE needs a person, and its time is measured with its document."""
     return iter(())
 
@@ -186,31 +144,36 @@ pauses = levels = notes
 
 _DOCUMENTS = "documents", "Documents that are not authorized and drawn, by state.", {"tenant": "ruc"}
 _COLUMNS = (
-    Column("ride_waiting", Unit.COUNT, metric=Metric(*_DOCUMENTS, {"state": "ride_waiting"})),
-    Column("ride_parked", Unit.COUNT, "RIDE refused", "RIDEs refused", Metric(*_DOCUMENTS, {"state": "ride_refused"})),
-    Column("ride_parked_key"),
-    Column("ride_error"),
+    model.Column("ride_waiting", model.Unit.COUNT, metric=model.Metric(*_DOCUMENTS, {"state": "ride_waiting"})),
+    model.Column(
+        "ride_parked",
+        model.Unit.COUNT,
+        "RIDE refused",
+        "RIDEs refused",
+        model.Metric(*_DOCUMENTS, {"state": "ride_refused"}),
+    ),
+    model.Column("ride_parked_key"),
+    model.Column("ride_error"),
 )
 
 
-def sections(seen: Snapshot) -> Iterator[Section]:
-    """Return what is known of tenants' RIDEs, beside what is known of their documents."""
-    facts = facts_of(seen)
-    yield Section("tenants", _COLUMNS, tuple(_row(facts, tenant_id) for tenant_id in facts.waiting))
+def sections(seen: model.Snapshot) -> Iterator[model.Section]:
+    yield model.Section("tenants", _COLUMNS, tuple(map(_row, seen.parts[ABOUT.job])))
 
 
-def _row(facts: RideFacts, tenant_id: int) -> Row:
-    waiting, parked = {"ride_waiting": facts.waiting[tenant_id]}, facts.parked.get(tenant_id)
-    if parked is None:
-        return Row(tenant_id, "", waiting)
-    told = {"ride_parked": parked.parked, "ride_parked_key": parked.key, "ride_error": parked.error}
-    return Row(tenant_id, "", {**waiting, **told}, Severity.ATTENTION, "needs a person", parked.error, _what_of(parked))
+def _row(tenant: TenantRides) -> model.Row:
+    waiting = {"ride_waiting": tenant.waiting}
+    if not tenant.parked:
+        return model.Row(tenant.tenant_id, "", waiting)
+    told = {**waiting, "ride_parked": tenant.parked, "ride_parked_key": tenant.key, "ride_error": tenant.error}
+    what_to_do = Cause.RIDE_REFUSED.do(KEY=tenant.key)
+    return model.Row(tenant.tenant_id, "", told, model.Severity.ATTENTION, "needs a person", tenant.error, what_to_do)
 
 
-def past(connection: Connection, _days: Days) -> Mapping[str, Past]:
-    return {"tenants": Past(charts=chart_of_ages(connection, "due_rides", "RIDEs by how long they wait"))}
+def past(connection: Connection, _days: model.Days) -> Mapping[str, model.Past]:
+    return {"tenants": model.Past(charts=model.chart_of_ages(connection, "due_rides", "RIDEs by how long they wait"))}
 
 
-def lately(_connection: Connection, _section: str, _row: Row, _days: Days) -> Iterator[Moment]:
+def lately(_connection: Connection, _section: str, _row: model.Row, _days: model.Days) -> Iterator[model.Moment]:
     """Return nothing: what happened to a tenant's documents is told with what the SRI says of them."""
     return iter(())

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from jobsync.cli.command import Answer, command, group, said
+from jobsync.cli.command import Answer, command, flag, group, said
 from jobsync.cli.output import say
 from jobsync.errors import UsageProblem
 from jobsync.proxies import exempting, read_proxies
@@ -62,9 +62,7 @@ def seed_(
     scenario: ScenarioFile = None,
     documents: Annotated[int, typer.Option(min=0, max=100_000, metavar="N", help="How many.")] = 12,
     environment: Environment = "test",
-    add: Annotated[
-        bool, typer.Option("--add", help="Also where dealerships or tenants are already; what is there stays.")
-    ] = False,
+    add: Annotated[bool, flag("Also where dealerships or tenants are already; what is there stays.")] = False,
 ) -> Answer:
     """
     Fill a test database with the dealerships, tenants and documents that `sandbox serve` knows; all or nothing.
@@ -101,7 +99,7 @@ def documents(
     count: Annotated[int, typer.Option(min=1, max=1_000_000, metavar="N", help="How many.")] = 12,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Other documents for another seed.")] = 1,
     environment: Environment = "test",
-    rich: Annotated[bool, typer.Option("--rich", help="Up to 20 lines, and what else documents can have.")] = False,
+    rich: Annotated[bool, flag("Up to 20 lines, and what else documents can have.")] = False,
 ) -> Answer:
     """Invent fiscal documents of taxpayers that do not exist, a file each, all six kinds in turn."""
     made = invent_documents(count, seed=seed, environment=_code(environment), rich=rich)

@@ -161,11 +161,7 @@ def invent_documents(
     environment: str = "1",
     rich: bool = False,
 ) -> Iterator[Invented]:
-    """
-    Invent documents one after the other, kinds and issuers in turn, the oldest first, spread over _DAYS.
-
-    `rich` ones have up to 20 lines and some of EXTRAS.
-    """
+    """Invent documents, kinds and issuers in turn, the oldest first; `rich` ones have more lines, and some EXTRAS."""
     rucs = invent_rucs(issuers, seed=seed)
     for number in range(count):
         code, ruc = codes[number % len(codes)], rucs[number // len(codes) % len(rucs)]

@@ -1,9 +1,8 @@
 """
-A stand-in for the EasyCars Stock API, as a WSGI application.
+A stand-in for the EasyCars Stock API, from the vendor's document V1.01 (16/09/2025).
 
-Written from the vendor's Stock API document V1.01 (16/09/2025). What that document leaves open is guessed here: HTTP
-status 200 for error envelopes, Code 7 for requests that are not of the documented form, an empty list for a wrong
-account and for an unknown yard.
+Guessed are HTTP status 200 for error envelopes, Code 7 for requests that are not of the documented form, and an empty
+list for a wrong account and for an unknown yard.
 """
 
 from __future__ import annotations
@@ -34,12 +33,7 @@ _JSON = "application/json; charset=utf-8"
 
 @dataclass
 class SeenRequest:
-    """
-    A request as the stand-in saw it.
-
-    `token_use` counts how often the token was presented, this time included (0: it was never valid); `status` is the
-    HTTP status, 0 if none was sent.
-    """
+    """A request as the stand-in saw it."""
 
     operation: str
     at: float
@@ -47,8 +41,8 @@ class SeenRequest:
     client_id: str | None = None
     account_number: str | None = None
     yard_code: str | None = None
-    token_use: int = 0
-    status: int = 200
+    token_use: int = 0  # how often the token was presented, this time included; 0: it was never valid
+    status: int = 200  # 0 if none was sent
 
 
 class _StockRequest(msgspec.Struct):

@@ -1,9 +1,4 @@
-"""
-What the stand-ins play: EasyCars' clients, dealers, and how each dealer's feed behaves on each night; and the SRI.
-
-docs/sandbox.md shows the files, which have the keys of the types here. A file without clients and dealers plays the
-default ones.
-"""
+"""What the stand-ins play; docs/sandbox.md shows the files, whose keys are those of the types here."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 """
-A stand-in for the SRI's authorization service, as a WSGI application.
+A stand-in for the SRI's authorization service, from its paper (Ficha Técnica v2.34), WSDL and public answers.
 
-Written from the tax authority's paper (Ficha Técnica v2.34), the service's WSDL and answers that were made public. What
-they leave open is guessed here: the shape of the answer for a key that is none (message 80), HTTP status 500 for
-faults, an empty answer for a key whose check digit is wrong.
+Guessed are the answer for a key that is none (message 80), HTTP status 500 for faults, and an empty answer for a key
+whose check digit is wrong.
 """
 
 from __future__ import annotations
@@ -44,11 +43,7 @@ _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>\s*")
 
 
 class SriSandbox(StandIn):
-    """
-    `POST …/AutorizacionComprobantesOffline` and `…/__control`, below any prefix.
-
-    Documents ripen by `now`, and authorizations are dated by it.
-    """
+    """`POST …/AutorizacionComprobantesOffline` and `…/__control`, below any prefix; documents ripen by `now`."""
 
     FIREWALL_PAGE = b"<html><head><title>Request Rejected</title></head><body>The request was blocked.</body></html>"
     CONTROL = f'{{"outage": null}} or one of {", ".join(SriBehaviour.KINDS)}'
@@ -91,22 +86,23 @@ class SriSandbox(StandIn):
 
     def _say(self, key: str, play: Play) -> Reply:
         if len(key) != 49 or not key.isdigit():
-            return _authorizations(key, [_Node("RECHAZADA", codes=("80",))])
+            return _reply(key=key, nodes=[_Node("RECHAZADA", codes=("80",))])
         folder = self.scenario.documents
         file = folder / f"{key}.xml" if folder is not None else None
         there = file is not None and file.is_file()
         if not is_key(key) or (self.scenario.unknown == "empty" and not there):
-            return _authorizations(key)
+            return _reply(key=key)
         now = self.now()
         asked = self._first_asked.setdefault(key, now)
-        received_s, in_process_s = _delays(key, play)
-        decided = asked + received_s + in_process_s
-        if now < asked + received_s:
-            return _authorizations(key)
+        rng = Random(f"delays {key}")
+        received, in_process_s = asked + _draw(rng, play.received_s), _draw(rng, play.in_process_s)
+        decided = received + in_process_s
+        if now < received:
+            return _reply(key=key)
         if now < decided or play.outcome == "in_process":
             return _waiting(key, play)
         if play.outcome == "empty":
-            return _authorizations(key)
+            return _reply(key=key)
         if play.outcome == "returned":
             return _reply(key=key, returned=play.codes or ("35",))
         raw = file.read_bytes() if file is not None and there else invent_document(key)
@@ -126,10 +122,8 @@ def _read_question(body: bytes) -> str | None:
     return operation.findtext("claveAccesoComprobante", default="")  # in no namespace, as the WSDL says
 
 
-def _delays(key: str, play: Play) -> list[float]:
-    rng = Random(f"delays {key}")
-    spans = (play.received_s, play.in_process_s)
-    return [rng.uniform(*span) if isinstance(span, list) else rng.uniform(span, span) for span in spans]
+def _draw(rng: Random, span: float | list[float]) -> float:
+    return rng.uniform(*span) if isinstance(span, list) else rng.uniform(span, span)
 
 
 # --- what is said ----------------------------------------------------------------------------------------------------
@@ -145,13 +139,9 @@ class _Node(NamedTuple):
 
 
 def _reply(status: int = 200, **values: object) -> Reply:
-    given = {"fault": None, "returned": (), "oddities": (), **values}
+    given = {"fault": None, "returned": (), "nodes": (), "oddities": (), **values}
     body = templates().get_template("answer.xml").render(texts=_TEXTS, namespace=_NAMESPACE, **given)
     return Reply(body.strip().encode(), _XML, status)
-
-
-def _authorizations(key: str, nodes: Iterable[_Node] = (), oddities: Iterable[str] = ()) -> Reply:
-    return _reply(key=key, nodes=list(nodes), oddities=oddities)
 
 
 def _said_instead(behaviour: SriBehaviour, key: str) -> Reply | None:
@@ -160,7 +150,7 @@ def _said_instead(behaviour: SriBehaviour, key: str) -> Reply | None:
     if behaviour.kind == "garbage":
         return Reply(b"\x00\xff\xfe<not xml", _XML)
     if behaviour.kind == "empty":
-        return _authorizations(key)
+        return _reply(key=key)
     if behaviour.kind == "other_key":
         other = _other_key(key)
         return _decided(other, Play(), invent_document(other).decode(), datetime(2026, 1, 2, 15, tzinfo=UTC))
@@ -176,12 +166,10 @@ def _other_key(key: str) -> str:
 
 
 def _waiting(key: str, play: Play) -> Reply:
-    if play.waiting == "empty":
-        return _authorizations(key)
-    if play.waiting == "code_70":
-        return _reply(key=key, returned=("70",))
+    if play.waiting != "in_process":
+        return _reply(key=key, returned=("70",) if play.waiting == "code_70" else ())
     state = "EN PROCESO" if int(key[-1]) % 2 else "EN PROCESAMIENTO"
-    return _authorizations(key, [_Node(state)], play.oddities)
+    return _reply(key=key, nodes=[_Node(state)], oddities=play.oddities)
 
 
 def _decided(key: str, play: Play, document: str, at: datetime) -> Reply:
@@ -203,7 +191,7 @@ def _decided(key: str, play: Play, document: str, at: datetime) -> Reply:
     refused = "NO AUTORIZADO" if authorized else last.state
     before = [node(refused, codes, minutes) for minutes in ((9, 4) if authorized else (60,)) if "several" in oddities]
     after = [node(refused, codes, 2)] if authorized and "several_after" in oddities else []
-    return _authorizations(key, [*before, last, *after], oddities)
+    return _reply(key=key, nodes=[*before, last, *after], oddities=oddities)
 
 
 _DATES = {

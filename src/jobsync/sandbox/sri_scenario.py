@@ -1,8 +1,4 @@
-"""
-What the SRI stand-in plays: when a document becomes authorized or refused, in which words, and when nobody answers.
-
-It is the table `sri` of a scenario file (docs/sandbox.md); `times` of a behaviour is counted by key.
-"""
+"""What the SRI stand-in plays, the table `sri` of a scenario file; `times` of a behaviour is counted by key."""
 
 from __future__ import annotations
 

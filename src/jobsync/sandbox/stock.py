@@ -1,8 +1,4 @@
-"""
-Invented stock: for each dealer and night the same vehicles every time, with the fields and habits of the vendor's feed.
-
-Makes and models exist; everything else about a vehicle is made up, plausible and not to be relied on.
-"""
+"""Invented stock, the same for a dealer and night every time; makes and models exist, all else is made up."""
 
 from __future__ import annotations
 

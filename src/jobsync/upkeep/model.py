@@ -11,7 +11,6 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from jobsync.errors import ExitCode
-from jobsync.logs import visible
 
 
 class Level(StrEnum):
@@ -33,8 +32,7 @@ class Finding:
     code: ExitCode = ExitCode.NEEDS_ATTENTION
 
     def as_json(self) -> dict[str, Any]:
-        what = self.what_to_do and visible(self.what_to_do)
-        return {"name": visible(self.name), "level": str(self.level), "text": visible(self.text), "what_to_do": what}
+        return {"name": self.name, "level": str(self.level), "text": self.text, "what_to_do": self.what_to_do}
 
 
 def ok(name: str, words: str) -> Finding:

@@ -12,17 +12,8 @@ from jobsync.causes import Cause, Kind
 from jobsync.db.system_settings import CATALOGUE, SystemSettings, problem_of_value
 from jobsync.errors import ExitCode
 from jobsync.phrases import ago, many, percent, stamp
+from jobsync.watch import state
 from jobsync.watch.model import QUEUE, WATCH, Check, JobFacts, Problem, Snapshot, by_hand
-from jobsync.watch.state import (
-    is_timer_silent,
-    job_status,
-    limit_of,
-    missing_ticks,
-    overdue,
-    run_limit_s,
-    service_levels,
-    wake_advice,
-)
 
 # A queue that has been too long stays so until it is clearly shorter: a load near the limit is told once.
 _RELIEF = 0.8
@@ -91,19 +82,19 @@ def judge_health(seen: Snapshot) -> Health:
 
 def _of_job(seen: Snapshot, facts: JobFacts) -> Iterator[Problem]:
     name = facts.name
-    if facts.enabled and facts.in_use and is_timer_silent(facts, seen.now):
+    if facts.enabled and facts.in_use and state.is_timer_silent(facts, seen.now):
         yield Problem(
             name,
-            f"{name}: no tick since {stamp(facts.last_tick_at)}; {missing_ticks(seen, facts)}",
-            f"{wake_advice(seen, name)}; or its host is down; not wanted any more:"
+            f"{name}: no tick since {stamp(facts.last_tick_at)}; {state.missing_ticks(seen, facts)}",
+            f"{state.wake_advice(seen, name)}; or its host is down; not wanted any more:"
             f" jobsync settings set {facts.kind.switch} false",
             facts.last_tick_at,
             cause=Cause.TIMER_SILENT,
         )
-    if facts.enabled and facts.holder and facts.consecutive_skips * facts.kind.beat_s > run_limit_s(seen, facts):
+    if facts.enabled and facts.holder and facts.consecutive_skips * facts.kind.beat_s > state.run_limit_s(seen, facts):
         text = f"{name}: the last {facts.consecutive_skips} ticks found the lock taken: {facts.holder}"
         yield Problem(name, text, Cause.LOCK_HELD.do(), cause=Cause.LOCK_HELD)
-    for run, how_long, what in overdue(seen, facts):
+    for run, how_long, what in state.overdue(seen, facts):
         text = f"{name}: run {run.short} works since {stamp(run.started_at)}, {how_long}"
         yield Problem(name, text, what, run.started_at, cause=Cause.RUN_TOO_LONG)
     if facts.enabled and facts.consecutive_failures >= seen.settings.number("alert_after_failures"):
@@ -113,7 +104,7 @@ def _of_job(seen: Snapshot, facts: JobFacts) -> Iterator[Problem]:
             name,
             f"{name}: {facts.consecutive_failures} scheduled runs failed in a row, last success"
             f"{by_hand(facts.last_good)} {stamp(facts.last_success_at)}{why}",
-            job_status(seen, facts).what_to_do or Cause.RUNS_FAILING.do(),
+            state.job_status(seen, facts).what_to_do or Cause.RUNS_FAILING.do(),
             facts.last_success_at,
             cause=Cause.RUNS_FAILING,
         )
@@ -131,9 +122,9 @@ def _queues(seen: Snapshot) -> Iterator[Problem]:
         since = f", the oldest since {stamp(facts.oldest_due_at)}" if facts.oldest_due_at else ""
         if queue := each.queue(seen, facts):
             waits = queue.words
-            why, what = limit_of(job_status(seen, facts), queue)
+            why, what = state.limit_of(state.job_status(seen, facts), queue)
         elif name in told:  # what halts it has a name of its own; a queue that is there is not over
-            halt = job_status(seen, facts)
+            halt = state.job_status(seen, facts)
             waits, why, what = "still wait", f"{halt.state}: {halt.why}", halt.what_to_do or Cause.QUEUE_LONG.do()
         else:
             continue
@@ -177,7 +168,7 @@ def _notes(seen: Snapshot) -> Iterator[str]:
         yield f"{NOBODY_TOLD}: {HOW_TO_TELL}"
     if is_unwatched(seen) and any(facts.in_use for facts in seen.jobs):
         last = f"last acted {ago(seen.now, seen.watched_at)}" if seen.watched_at else "has never acted"
-        yield f"nobody is told of anything: the health timer {last}; {wake_advice(seen, WATCH)}"
+        yield f"nobody is told of anything: the health timer {last}; {state.wake_advice(seen, WATCH)}"
     for facts in seen.jobs:
         if not facts.enabled:
             yield f"{facts.name} is switched off ({facts.kind.switch})"
@@ -191,7 +182,7 @@ def _notes(seen: Snapshot) -> Iterator[str]:
         )
     for each in seen.watched:
         yield from each.notes(seen)
-    for level in service_levels(seen):
+    for level in state.service_levels(seen):
         if level.met is False:
             share = f"{level.name} {percent(level.kept, level.of)}, {level.kept} of {level.of}"
             yield f"service level below {level.target_percent:g} %: {share}"

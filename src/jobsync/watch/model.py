@@ -7,7 +7,7 @@ Judging, drawing and telling know these and no slice; a slice's `watch.py` knows
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import KW_ONLY, dataclass, field, fields
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Protocol
@@ -86,7 +86,7 @@ class JobFacts(WorkToDo):
     running: tuple[RunFacts, ...]
     last_run: RunFacts | None
     last_bad: RunFacts | None  # of the window, that did not end clean
-    last_missed: RunFacts | None  # of the window, scheduled, that failed: the end of a row of failures
+    last_missed: RunFacts | None  # scheduled, that failed: the end of a row of failures
     last_good: RunFacts | None  # that set `last_success_at`; one by hand ends no row of failures
     runs: int = 0
     clean: int = 0
@@ -148,7 +148,7 @@ class Snapshot:
     watched_at: datetime | None = None  # when the health timer last acted
     waker: Waker = Waker.UNITS  # what wakes the jobs on the host that looks
     timers_on: frozenset[str] = frozenset()  # the jobs whose timer is active there
-    channels: tuple[str, ...] | None = None  # by which ways people are told from there; None: that was not asked
+    channels: tuple[str, ...] | None = None  # by which people are told from there; None: not asked
     watched: tuple[Watched, ...] = ()  # the slices, in their order
     parts: Mapping[str, Any] = field(default_factory=dict)  # what each has read, by the name of its job
 
@@ -206,7 +206,7 @@ class JobStatus:
     why: str | None = None
     what_to_do: str | None = None
     fingerprint: str | None = None
-    says_last_run: bool = False  # why the last run failed; that run was about some items, and others went well
+    says_last_run: bool = False  # why the last run failed, about some items; others went well
 
     @property
     def name(self) -> str:
@@ -247,12 +247,13 @@ class Problem:
     text: str  # what is wrong, one sentence
     what_to_do: str  # the next step
     since: datetime | None = None  # as far as it is known
-    ripe: bool = True  # it deserves a message already; all count for the verdict, and an open alert goes on
-    cause: Cause = field(kw_only=True)
-    host: str | None = field(default=None, kw_only=True)  # that it is about; None for what every host sees alike
-    after: int | None = field(default=1, kw_only=True)  # told once seen so often in a row; None: alert_after_failures
-    run_id: str | None = field(default=None, kw_only=True)
-    well_at: datetime | None = field(default=None, kw_only=True)  # when it last went well: a row of failures ends there
+    ripe: bool = True  # it deserves a message already; an open alert goes on in any case
+    _: KW_ONLY
+    cause: Cause
+    host: str | None = None  # that it is about; None for what every host sees alike
+    after: int | None = 1  # told once seen so often in a row; None: alert_after_failures
+    run_id: str | None = None
+    well_at: datetime | None = None  # when it last went well: a row of failures ends there
 
     @property
     def kind(self) -> Kind:
@@ -294,8 +295,8 @@ class About:
     unused: str  # why it is not in use; then the first steps
     blocked: str  # why items of it are eligible for nothing
     first_steps: str | None = None
-    checks: Mapping[str, str] = field(default_factory=dict)  # its questions of health, by kind; QUEUE is health's own
-    whole: str = ""  # words for a success of the job as a whole, where runs may be for named items only
+    checks: Mapping[str, str] = field(default_factory=dict)  # its questions, by kind; QUEUE is health's own
+    whole: str = ""  # words for a success of the job, where runs may be for named items only
     turn: str = "slot"  # what comes for the first of its items that wait
     item: str | None = None  # what one of its items is called, if each is a subject of its own
     causes: Mapping[str, Cause] = field(default_factory=dict)  # what the codes of failed items mean
@@ -329,7 +330,7 @@ class Column:
 
     name: str
     unit: Unit = Unit.TEXT
-    noun: str = ""  # a count's noun, an instant's event, as a person calls it; without one it is for machines only
+    noun: str = ""  # a count's noun, an instant's event; without one it is for machines only
     nouns: str | None = None  # of several
     metric: Metric | None = None
 
@@ -358,7 +359,7 @@ class Row:
 class Section:
     """One table, as every view draws it."""
 
-    name: str  # its place in JSON, dots between the parts; those of one name are one, told by several slices
+    name: str  # its place in JSON, dots between the parts; several slices may tell one
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     title: str = ""  # without one it is for machines only

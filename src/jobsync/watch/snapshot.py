@@ -34,19 +34,13 @@ def read_snapshot(
     connection: Connection,
     watched: Sequence[Watched],
     *,
-    now: datetime | None = None,
-    window: timedelta = WINDOW,
+    now: datetime | None = None,  # another instant than the database's clock, for tests
+    window: timedelta = WINDOW,  # how far rates, durations and failures look back
     waker: Waker = Waker.UNITS,
     timers_on: frozenset[str] = frozenset(),
     channels: tuple[str, ...] | None = None,
 ) -> Snapshot:
-    """
-    Read everything an operator asks about.
-
-    Args:
-        now: another instant than the database's clock, for tests.
-        window: how far rates, durations and failures look back.
-    """
+    """Read everything an operator asks about."""
     [clock] = rows_of(connection, _CLOCK)
     now = now or clock["now"]
     since = now - min(window, now - _LONG_AGO)
@@ -70,8 +64,6 @@ def read_snapshot(
         watched_at=connection.execute(select(jobs.c.last_tick_at).where(jobs.c.name == WATCH)).scalar_one_or_none(),
     )
 
-
-# --- jobs ------------------------------------------------------------------------------------------------------------
 
 _RUN = "id AS run_id, job, status, trigger, exit_code, started_at, finished_at, counts, error, host, pid"
 _STATES = """
@@ -129,8 +121,6 @@ def _jobs(connection: Connection, seen: Snapshot) -> Iterator[JobFacts]:
             **vars(seen.owner(name).work_of(seen.parts[name], seen.now, known=known)),
         )
 
-
-# --- failures and alerts ---------------------------------------------------------------------------------------------
 
 _FAILURES = f"""
     WITH bad AS (

@@ -1,8 +1,4 @@
-"""
-Code 128 of a row of digits, as widths of bars and spaces.
-
-Source: ISO/IEC 15417; pairs of digits in subset C, an odd last one in subset B.
-"""
+"""Code 128 of a row of digits, as widths of bars and spaces. Source: ISO/IEC 15417."""
 
 from __future__ import annotations
 
@@ -31,8 +27,7 @@ def code128(digits: str) -> list[int]:
     """
     Return the widths of bars and spaces in modules, in turn, beginning with a bar; quiet zones are not among them.
 
-    Args:
-        digits: ASCII digits; pairs go into subset C, an odd last one into subset B.
+    Pairs of the ASCII digits go into subset C, an odd last one into subset B.
 
     >>> sum(code128("0" * 49))
     321

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import zip_longest
+from itertools import accumulate, zip_longest
 from typing import Literal
 
 from jobsync.ride.paper.sheet import Ink, Sheet
@@ -32,27 +32,15 @@ _KEPT_ROWS = 2  # that go over to the last page with what follows the table
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """
-    Something that is not divided: its height, and how to draw it with its top at a given y.
-
-    Args:
-        draw: None for a gap, which vanishes at the end of a page and at the top of one.
-        keep: it never ends a page when another piece follows.
-    """
+    """Something that is not divided: its height, and how to draw it with its top at a given y."""
 
     height_mm: float
-    draw: Callable[[float], None] | None
-    keep: bool = False
+    draw: Callable[[float], None] | None  # None is a gap, which vanishes at the end of a page and at the top of one
+    keep: bool = False  # it never ends a page when another piece follows
 
 
 class Flow:
-    """
-    A cursor that runs down the pages.
-
-    Args:
-        top_mm: where it starts on the first page.
-        next_top_mm: where it starts on the pages that follow.
-    """
+    """A cursor that runs down the pages, from `top_mm` on the first one and from `next_top_mm` on those that follow."""
 
     def __init__(self, sheet: Sheet, *, top_mm: float, next_top_mm: float, bottom_mm: float) -> None:
         self.sheet, self.y, self.next_top, self.bottom = sheet, top_mm, next_top_mm, bottom_mm
@@ -90,43 +78,32 @@ class Flow:
         for pieces in columns:
             self.sheet.turn_to(page)
             self.y, self._top = y, top
-            for group in _groups(pieces):
-                self._pour(group)
+            self._pour(pieces)
             ends.append((self.sheet.page, self.y, self._top))
         last, self.y, self._top = max(ends)
         self.sheet.turn_to(last)
 
-    def _pour(self, group: Sequence[Piece]) -> None:
-        whole = sum(piece.height_mm for piece in group)
-        if whole <= self.page_room_mm and group[0].draw is not None:
-            self.need(whole)
-        for piece in group:
+    def _pour(self, pieces: Sequence[Piece]) -> None:
+        kept = False  # with the piece before
+        for place, piece in enumerate(pieces):
             if piece.draw is None:
                 self.y += 0.0 if self.fresh else min(piece.height_mm, max(0.0, self.room_mm))
-                continue
-            self.need(piece.height_mm)
-            piece.draw(self.y)
-            self.y += piece.height_mm
-
-
-def _groups(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    groups: list[list[Piece]] = [[]]
-    for piece in pieces:
-        groups[-1].append(piece)
-        if not piece.keep:
-            groups.append([])
-    return [group for group in groups if group]
+            else:
+                last = next((end for end in range(place, len(pieces)) if not pieces[end].keep), len(pieces) - 1)
+                group = sum(one.height_mm for one in pieces[place : last + 1])
+                self.need(group if not kept and group <= self.page_room_mm else piece.height_mm)
+                piece.draw(self.y)
+                self.y += piece.height_mm
+            kept = piece.keep
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """
-    One column of a table.
+    One column of a table; a cell may hold several paragraphs, divided by line feeds.
 
-    Args:
-        cells: a text a row, which may hold several paragraphs, divided by line feeds.
-        kind: a number's decimal points stand below each other; codes and texts run over several lines where room is
-            scarce, and texts take what is left over.
+    A number's decimal points stand below each other; codes and texts run over several lines where room is scarce, and
+    texts take what is left over.
     """
 
     title: str
@@ -183,9 +160,8 @@ class Table:
         """
         Draw the table, over as many pages as it takes; its rows come closer if that saves a page.
 
-        Args:
-            tail_mm: height of what follows and shall not stand alone on a page; the last rows go along with it.
-            all_mm: height of everything that follows beside that.
+        What follows is `all_mm` high; what of it shall not stand alone on a page, and takes the last rows along,
+        `tail_mm`.
         """
         if not self.columns:
             return
@@ -246,15 +222,11 @@ class Table:
         """Return the row before which a page has to end so that the tail is not alone; None if it will not be."""
         pages, y, on_page = _run_down(flow, heights, head)
         alone = pages > 1 and on_page < _KEPT_ROWS
-        if tail_mm + head > flow.page_room_mm or (y + tail_mm <= flow.bottom and not alone):
+        if y + tail_mm <= flow.bottom and not alone:
             return None
-        count, carried = 0, tail_mm + head
-        while count < min(_KEPT_ROWS, len(heights)) and carried + heights[-1 - count] <= flow.page_room_mm:
-            carried += heights[-1 - count]
-            count += 1
-        return len(heights) - count if count else None
-
-    # --- drawing -----------------------------------------------------------------------------------------------------
+        carried = accumulate(reversed(heights[-_KEPT_ROWS:]), initial=tail_mm + head)
+        count = sum(height <= flow.page_room_mm for height in carried) - 1
+        return len(heights) - count if count > 0 else None
 
     def _turn(self, flow: Flow, head: float) -> None:
         self._end(flow.sheet, flow.y)
@@ -296,8 +268,6 @@ class Table:
     def _end(self, sheet: Sheet, y: float) -> None:
         sheet.rule(self._x, y, self._width, weight_mm=_EDGE_MM, grey=_EDGE_GREY)
 
-    # --- measuring ---------------------------------------------------------------------------------------------------
-
     def _measure(self, sheet: Sheet) -> tuple[list[list[tuple[str, ...]]], float]:
         """Return each row's lines across all columns, and the height of the heading."""
         before = False
@@ -337,10 +307,8 @@ class Table:
         texts = sum(laid.column.kind == "text" for laid in self._laid)
         others = len(self._laid) - texts
         extra = min(spare * _SPREAD / max(1, others), _EXTRA_MOST) if texts else spare / others
-        for_texts = (spare - extra * others) / texts if texts else 0.0
-        return [
-            laid.whole + 2 * self._pad_x + (for_texts if laid.column.kind == "text" else extra) for laid in self._laid
-        ]
+        more = {"text": (spare - extra * others) / texts if texts else 0.0}
+        return [laid.whole + 2 * self._pad_x + more.get(laid.column.kind, extra) for laid in self._laid]
 
     def _squeeze(self, sheet: Sheet) -> list[float]:
         """
@@ -418,19 +386,11 @@ def _fill(widths: Callable[[float], list[float]], room: float) -> list[float]:
         return widths(high)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        if sum(widths(middle)) <= room:
-            low = middle
-        else:
-            high = middle
+        low, high = (middle, high) if sum(widths(middle)) <= room else (low, middle)
     return widths(low)
 
 
 def fraction_of(text: str) -> str:
-    """
-    Return what stands right of where the decimal point is, the point included.
-
-    >>> fraction_of("12.50"), fraction_of("12")
-    ('.50', '')
-    """
-    _, point, fraction = text.rpartition(".")
-    return point + fraction if point else ""
+    """Return what stands right of where the decimal point is, the point included: `.50` of 12.50, nothing of 12."""
+    place = text.rfind(".")
+    return text[place:] if place >= 0 else ""

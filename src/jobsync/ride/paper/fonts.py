@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 FaceName = Literal["regular", "bold"]
 Size = Literal["latin", "full"]
@@ -24,22 +24,15 @@ _LATIN = {*map(chr, range(0x20, 0x7F)), *map(chr, range(0xA1, 0x100)), *"–—�
 
 @dataclass(frozen=True)
 class Face:
-    """
-    One weight of the family; all lengths in thousandths of the font size.
-
-    Args:
-        widths: advance of each character that the face has.
-        box: left, bottom, right, top of all glyphs.
-        glyphs: the number of each character's glyph in the font file of a size, in the order of the characters.
-    """
+    """One weight of the family; all lengths in thousandths of the font size."""
 
     name: str
-    widths: Mapping[str, float]
+    widths: Mapping[str, float]  # advance of each character that the face has
     ascent: int
     descent: int
     cap_height: int
-    box: tuple[int, int, int, int]
-    glyphs: Mapping[Size, Sequence[int]]
+    box: tuple[int, int, int, int]  # left, bottom, right, top of all glyphs
+    glyphs: Mapping[Size, Sequence[int]]  # numbers in the font file of a size, in the order of the characters
 
     def width(self, text: str) -> float:
         """Return the advance of a text all of whose characters the face has."""
@@ -47,47 +40,32 @@ class Face:
         return sum([widths[character] for character in text])
 
 
-@dataclass(frozen=True)
-class Program:
-    """
-    What a PDF needs to show a face; characters are addressed by their Unicode number.
+class Program(NamedTuple):
+    """What a PDF needs to show a face; characters are addressed by their Unicode number."""
 
-    Args:
-        font: the TrueType file, deflated; `font_bytes` is its size before.
-        glyphs: two bytes a character code, its glyph number; deflated.
-        widths: the value of a CID font's `/W`.
-    """
-
-    face: Face
-    font: bytes
-    font_bytes: int
-    glyphs: bytes
-    widths: str
+    font: bytes  # the TrueType file, deflated
+    font_bytes: int  # its size before
+    glyphs: bytes  # two bytes a character code, its glyph's number; deflated
+    widths: str  # the value of a CID font's `/W`
 
 
 @cache
 def face(name: FaceName) -> Face:
     """Return a face; read once a process."""
-    facts: dict[str, dict[str, Any]] = json.loads((_FONTS / "facts.json").read_text(encoding="utf-8"))
-    return Face(**facts[name])
+    return Face(**json.loads((_FONTS / "facts.json").read_text(encoding="utf-8"))[name])
 
 
 @cache
 def program(name: FaceName, size: Size) -> Program:
     """Return what is embedded of a face: `latin` for documents that need no more, `full` for all characters."""
-    the_face = face(name)
+    widths, numbers = face(name).widths, face(name).glyphs[size]
     font = (_FONTS / f"{name}-{size}.ttf").read_bytes()
-    characters = sorted(the_face.widths if size == "full" else filter(is_latin, the_face.widths))
+    characters = sorted(widths if size == "full" else filter(is_latin, widths))
     glyphs = bytearray(2 * (ord(characters[-1]) + 1))
-    for character, number in zip(characters, the_face.glyphs[size], strict=True):
+    for character, number in zip(characters, numbers, strict=True):
         struct.pack_into(">H", glyphs, 2 * ord(character), number)
-    return Program(
-        face=the_face,
-        font=zlib.compress(font, _ZLIB_LEVEL),
-        font_bytes=len(font),
-        glyphs=zlib.compress(bytes(glyphs), _ZLIB_LEVEL),
-        widths=_width_array({ord(character): the_face.widths[character] for character in characters}),
-    )
+    width_array = _width_array({ord(character): widths[character] for character in characters})
+    return Program(zlib.compress(font, _ZLIB_LEVEL), len(font), zlib.compress(bytes(glyphs), _ZLIB_LEVEL), width_array)
 
 
 def is_latin(text: str) -> bool:
@@ -101,9 +79,6 @@ def printable(text: str) -> tuple[str, set[str]]:
 
     Blanks of every kind become one space; invisible marks go; a character without a glyph becomes its plain relative
     if Unicode names one (a full-width letter its letter), else U+FFFD.
-
-    >>> printable("  caf\u0065\u0301 \\n\\t \U0001f600 ")
-    ('café �', {'😀'})
     """
     if text.isascii() and text.isprintable() and "  " not in text:
         return text.strip(" "), set()
@@ -116,11 +91,6 @@ def printable(text: str) -> tuple[str, set[str]]:
 
 
 def _width_array(widths: Mapping[int, float]) -> str:
-    """Return runs of neighbouring codes: `32 [229.5 246.1] 161 [240]`."""
-    parts: list[str] = []
-    before = None
-    for code, width in widths.items():
-        parts.append(f"{'' if before is None else '] '}{code} [" if code - 1 != before else " ")
-        parts.append(f"{width:g}")
-        before = code
-    return f"[{''.join(parts)}]]"
+    """Return runs of neighbouring codes: `[32 [229.5 246.1] 161 [240]]`."""
+    parts = [f"{'' if code - 1 in widths else f'] {code} ['} {width:g}" for code, width in widths.items()]
+    return f"[{''.join(parts).removeprefix('] ').replace('[ ', '[')}]]"

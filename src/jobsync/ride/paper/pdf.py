@@ -54,8 +54,8 @@ def assemble(
             FONT_NAMES and take two bytes a character (UTF-16, big end first), the picture is PICTURE_NAME.
         size: which size of the font files holds all the characters.
         created: aware; part of the bytes, so never the present.
-        attachment: a file to carry along, its name and its bytes.
-        said: what the file says of itself: title, author, subject, keywords.
+        attachment: the name and bytes of a file to carry along.
+        said: title, author, subject, keywords.
     """
     document = FPDF(unit="pt", format="A4")
     document.set_auto_page_break(False)
@@ -107,8 +107,7 @@ def read_picture(data: bytes) -> RasterImageInfo:
         raise UnusablePicture("it is neither PNG nor JPEG") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UnusablePicture(f"it cannot be decoded ({error})") from error
-    _, _, info = preload_image(ImageCache(), embeddable)
-    return cast("RasterImageInfo", info)
+    return cast("RasterImageInfo", preload_image(ImageCache(), embeddable)[2])
 
 
 def _embeddable(image: Image.Image, data: bytes) -> Image.Image | BytesIO:
@@ -149,33 +148,29 @@ class _Producer(OutputProducer):
 
     def _font(self, name: fonts.FaceName) -> int:
         """Add a composite font whose codes are Unicode numbers; return its object's number."""
-        program = fonts.program(name, self.font_size)
-        face = program.face
+        face, program = fonts.face(name), fonts.program(name, self.font_size)
         base = f"/AAAAAA+{face.name}"
         file = self._add_pdf_obj(_Deflated(program.font, length1=program.font_bytes))
         glyphs = self._add_pdf_obj(_Deflated(program.glyphs))
         unicode = self._add_pdf_obj(_Deflated(_TO_UNICODE))
         left, bottom, right, top = face.box
-        descriptor = self._add_pdf_obj(
-            _Dictionary(
-                f"<</Type /FontDescriptor /FontName {base} /Flags 4 /FontBBox [{left} {bottom} {right} {top}]"
-                f" /ItalicAngle 0 /Ascent {face.ascent} /Descent {face.descent} /CapHeight {face.cap_height}"
-                f" /StemV {_STEM_WIDTH[name]} /FontFile2 {file} 0 R>>"
-            )
+        descriptor = self._dictionary(
+            f"/Type /FontDescriptor /FontName {base} /Flags 4 /FontBBox [{left} {bottom} {right} {top}]"
+            f" /ItalicAngle 0 /Ascent {face.ascent} /Descent {face.descent} /CapHeight {face.cap_height}"
+            f" /StemV {_STEM_WIDTH[name]} /FontFile2 {file} 0 R"
         )
-        descendant = self._add_pdf_obj(
-            _Dictionary(
-                f"<</Type /Font /Subtype /CIDFontType2 /BaseFont {base} /DW 500 /W {program.widths}"
-                " /CIDSystemInfo <</Registry (Adobe) /Ordering (Identity) /Supplement 0>>"
-                f" /FontDescriptor {descriptor} 0 R /CIDToGIDMap {glyphs} 0 R>>"
-            )
+        descendant = self._dictionary(
+            f"/Type /Font /Subtype /CIDFontType2 /BaseFont {base} /DW 500 /W {program.widths}"
+            " /CIDSystemInfo <</Registry (Adobe) /Ordering (Identity) /Supplement 0>>"
+            f" /FontDescriptor {descriptor} 0 R /CIDToGIDMap {glyphs} 0 R"
         )
-        return self._add_pdf_obj(
-            _Dictionary(
-                f"<</Type /Font /Subtype /Type0 /BaseFont {base} /Encoding /Identity-H"
-                f" /DescendantFonts [{descendant} 0 R] /ToUnicode {unicode} 0 R>>"
-            )
+        return self._dictionary(
+            f"/Type /Font /Subtype /Type0 /BaseFont {base} /Encoding /Identity-H"
+            f" /DescendantFonts [{descendant} 0 R] /ToUnicode {unicode} 0 R"
         )
+
+    def _dictionary(self, body: str) -> int:
+        return self._add_pdf_obj(_Dictionary(f"<<{body}>>"))
 
 
 class _Dictionary(PDFObject):

@@ -1,8 +1,7 @@
 """
 Paper: pages, text that stays in its room, lines and bars. Millimetres from the upper left corner; no fiscal word.
 
-Texts are measured with the face's own widths and written as operators of the page; what a text needs is known before
-it is drawn, by the same functions.
+Texts are measured with the face's own widths, by the functions that write them, as operators of the page.
 """
 
 from __future__ import annotations
@@ -55,22 +54,14 @@ class _Page:
 
 
 class Sheet:
-    """
-    Pages under the pen; what is drawn goes onto the current one, and any page can be made current again.
-
-    Attributes:
-        page: index of the current one.
-        replaced: characters that no glyph exists for, each once, in the order they came.
-        latin: whether all text so far needs only the small font files.
-        shortened: whether somebody had to cut a text.
-    """
+    """Pages under the pen; what is drawn goes onto the current one, and any page can be made current again."""
 
     def __init__(self) -> None:
         self._pages: list[_Page] = []
-        self.page = -1
-        self.replaced: dict[str, None] = {}
-        self.latin = True
-        self.shortened = False
+        self.page = -1  # index of the current one
+        self.replaced: dict[str, None] = {}  # characters that no glyph exists for, each once, in the order they came
+        self.latin = True  # whether all text so far needs only the small font files
+        self.shortened = False  # whether somebody had to cut a text
         self._cleaned: dict[str, str] = {}
 
     @property
@@ -125,14 +116,10 @@ class Sheet:
                 continue
             if line:
                 lines.append(line)
-            if width > room:
-                *whole, rest = _break_word(word, room, face)
-                lines += whole
-                line, used = rest, face.width(rest)
-            else:
-                line, used = word, width
-        lines.append(line)
-        return lines
+            *whole, line = [word] if width <= room else _break_word(word, room, face)
+            lines += whole
+            used = face.width(line)
+        return [*lines, line]
 
     def shrink(self, text: str, width_mm: float, ink: Ink, *, least_pt: float) -> Ink:
         """Return the ink, made smaller as far as allowed so that the text takes one line."""
@@ -156,7 +143,6 @@ class Sheet:
         self._draw(f"BT {x * POINTS:.2f} {_HEIGHT_PT - down:.2f} Td ({_string(text)})Tj ET")
 
     def write_lines(self, x: float, y: float, lines: Sequence[str], ink: Ink, *, align: Align = "left") -> None:
-        """Write lines below each other."""
         for place, line in enumerate(lines):
             self.write(x, y + place * ink.line_mm, line, ink, align=align)
 
@@ -166,10 +152,7 @@ class Sheet:
         self._set("G", grey)
         self._draw(f"{x * POINTS:.2f} {height:.2f} m {(x + width) * POINTS:.2f} {height:.2f} l S")
 
-    def frame(
-        self, x: float, y: float, width: float, height: float, *, weight_mm: float = 0.2, radius: float = 0.0
-    ) -> None:
-        """Draw a box's outline, its corners round if asked for."""
+    def frame(self, x: float, y: float, width: float, height: float, *, weight_mm: float = 0.2, radius: float) -> None:
         self._set("w", weight_mm * POINTS)
         self._set("G", 0.25)
         self._draw(f"{_box(x, y, width, height, radius)} S")
@@ -215,33 +198,24 @@ def _string(text: str) -> str:
 def _break_word(word: str, room: float, face: fonts.Face) -> list[str]:
     """Return the pieces of a word that is wider than its room, broken behind punctuation where that is near."""
     pieces = []
-    start, used = 0, 0.0
-    place = 0
+    start = place = 0
+    used = 0.0
     while place < len(word):
         width = face.widths[word[place]]
-        if used + width > room and place > start:
-            end = place
-            for nicer in range(place - 1, start + int((place - start) * (1 - _BREAK_LOOK_BACK)), -1):
-                if word[nicer] in _BREAK_AFTER:
-                    end = nicer + 1
-                    break
-            pieces.append(word[start:end])
-            start = place = end
-            used = 0.0
+        if used + width <= room or place == start:
+            used += width
+            place += 1
             continue
-        used += width
-        place += 1
-    pieces.append(word[start:])
-    return pieces
+        backwards = range(place - 1, start + int((place - start) * (1 - _BREAK_LOOK_BACK)), -1)
+        place = next((nicer + 1 for nicer in backwards if word[nicer] in _BREAK_AFTER), place)
+        pieces.append(word[start:place])
+        start, used = place, 0.0
+    return [*pieces, word[start:]]
 
 
 def _box(x: float, y: float, width: float, height: float, radius: float) -> str:
-    left, top, right, bottom = (
-        x * POINTS,
-        _HEIGHT_PT - y * POINTS,
-        (x + width) * POINTS,
-        _HEIGHT_PT - (y + height) * POINTS,
-    )
+    left, right = x * POINTS, (x + width) * POINTS
+    top, bottom = _HEIGHT_PT - y * POINTS, _HEIGHT_PT - (y + height) * POINTS
     if not radius:
         return f"{left:.2f} {bottom:.2f} {right - left:.2f} {top - bottom:.2f} re"
     r = radius * POINTS

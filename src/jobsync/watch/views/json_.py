@@ -7,7 +7,7 @@ from typing import Any
 
 from jobsync.phrases import many
 from jobsync.watch.health import Health
-from jobsync.watch.model import CALM, JobStatus, Row, Section, Snapshot
+from jobsync.watch.model import CALM, JobStatus, Section, Snapshot
 from jobsync.watch.sections import sections_of
 from jobsync.watch.state import job_statuses, service_levels
 
@@ -82,11 +82,9 @@ def _sections_json(sections: Sequence[Section]) -> dict[str, Any]:
         inner = document
         for each in outer:
             inner = inner.setdefault(each, {})
-        inner[name] = [_row_json(section, row) for row in section.rows]
+        inner[name] = [
+            {column.name: row.cells[column.name] for column in section.columns}
+            | ({section.state: row.state, **_some_of(row, "severity why what_to_do")} if section.state else {})
+            for row in section.rows
+        ]
     return document
-
-
-def _row_json(section: Section, row: Row) -> dict[str, Any]:
-    told = {column.name: row.cells[column.name] for column in section.columns}
-    state = {section.state: row.state, "severity": str(row.severity), **_some_of(row, "why what_to_do")}
-    return {**told, **state} if section.state else told

@@ -137,8 +137,6 @@ def _charts(rows: Sequence[dict[str, Any]], known: datetime, recent: datetime, n
     return [*bars, *times] if rows else []
 
 
-# --- the page --------------------------------------------------------------------------------------------------------
-
 # in the order of Severity
 _CSS = dict(zip(Severity, ("bad", "warn", "none", "good", "none"), strict=True))
 _TROUBLED = (Severity.BAD, Severity.ATTENTION)

@@ -65,8 +65,7 @@ class CheckAuthorizations(DocumentWork[DueDocument]):
         get_logger().info("check_authorizations.found", eligible=chosen.total, taken=taken)
         results: list[ItemResult] = []
         for documents in in_pages(run, chosen.documents, chosen.later, store.QUEUE.read_due_of, most=self.most):
-            work.take(documents)
-            ended = work_queues(run, work.lines(), work, concurrency=self.concurrency, total=taken)
+            ended = work_queues(run, work.take(documents), work, concurrency=self.concurrency, total=taken)
             results.extend(work.named(result) for result in ended)
         if isinstance(run, Run):
             work.remember_last_calls(run)
@@ -130,11 +129,9 @@ class _CheckWork:
         """What the database's clock shows now, without asking it again."""
         return self._now + timedelta(seconds=time.monotonic() - self._read_at)
 
-    def take(self, documents: Sequence[DueDocument]) -> None:
-        """Turn to these documents; what was learned of the hosts stays."""
+    def take(self, documents: Sequence[DueDocument]) -> list[ItemQueue]:
+        """Turn to these documents, a queue for each host; what was learned of the hosts stays."""
         self._documents = {document.access_key: document for document in documents}
-
-    def lines(self) -> list[ItemQueue]:
         by_host: dict[str | None, list[Item]] = {}
         for document in self._documents.values():
             by_host.setdefault(self._host(document), []).append(document.item(named=bool(self._job.access_keys)))

@@ -193,7 +193,10 @@ def mend(text: str) -> str:
     >>> mend("<a>P\x0bEREZ &#11;&amp; &#65; CIA & CO<![CDATA[A & B]]></a>")
     '<a>PEREZ &amp; &#65; CIA &amp; CO<![CDATA[A & B]]></a>'
     """
-    text = _FORBIDDEN.sub("", _BROKEN.sub("\ufffd", text))
+    return _mend_references(_FORBIDDEN.sub("", _BROKEN.sub("\ufffd", text)))
+
+
+def _mend_references(text: str) -> str:
     suspect = _SUSPECT.search(text) and text.count("&") <= MARKS_MOST
     return _REFERENCE.sub(_mend_reference, text) if suspect else text
 
@@ -418,7 +421,7 @@ def _parse_document(text: str | None) -> tuple[bytes | None, bool]:
         return None, False
     if text.startswith("&lt;"):  # escaped twice
         text = unescape(text, {"&quot;": '"', "&apos;": "'"})
-    mended = mend(text)
+    mended = _mend_references(text)  # the characters themselves came through a parser
     return _to_document(mended), mended != text
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from jobsync.fiscal.states import is_authorized
+from jobsync.fiscal.states import AUTHORIZED, normal_state
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Stamp:
 
     @property
     def authorized(self) -> bool:
-        return is_authorized(self.state or "")
+        return normal_state(self.state or "") in AUTHORIZED
 
 
 @dataclass(frozen=True)

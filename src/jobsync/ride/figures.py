@@ -1,8 +1,7 @@
 """
-How the XML's numbers are written on the page; no value is changed.
+How the XML's numbers are written on the page; no value is changed (docs/decisions/0013-printed-numbers.md).
 
-Source: Ficha Técnica v2.34 §9.17: money as 123456.98, quantities and unit prices with up to six decimals. Authorized
-documents do not keep to it (docs/facts/ride.md), and the choice is explained in docs/decisions/0013-printed-numbers.md.
+Authorized documents do not keep to the Ficha Técnica (v2.34 §9.17: money as 123456.98): docs/facts/ride.md.
 """
 
 from __future__ import annotations

@@ -110,14 +110,13 @@ class GenerateRide(DocumentWork[DueRide]):
         """Make sure that the storage is this database's, whose id is returned; mark one that is not in use yet."""
         with run.transaction() as connection:
             database_id = store.read_database_id(connection)
-        if self.storage.is_marked(database_id):  # nearly always: the files are not read for that
-            return database_id
-        with run.transaction() as connection:
-            files = store.read_files(connection)
-        self.storage.recognize(database_id, files)
-        self.storage.mark(database_id)
-        where = str(self.storage.root)
-        get_logger().info("generate_ride.storage_marked", storage=where, database_id=str(database_id))
+        if not self.storage.is_marked(database_id):  # hardly ever: only then files are read
+            with run.transaction() as connection:
+                files = store.read_files(connection)
+            self.storage.recognize(database_id, files)
+            self.storage.mark(database_id)
+            told = {"storage": str(self.storage.root), "database_id": str(database_id)}
+            get_logger().info("generate_ride.storage_marked", **told)
         return database_id
 
     def _find_lost(self, run: Run) -> array[int]:

@@ -1,8 +1,7 @@
 """
-Which lines the totals have, in which order and under which names.
+Which lines the totals have, in which order and under which names. Source: Ficha Técnica v2.34, annexes 2, 7 and 20.
 
-The amounts are those of the XML; only what a subsidy saves stands in no element and is worked out
-(docs/decisions/0013-printed-numbers.md). Source of the order and the names: Ficha Técnica v2.34, annexes 2, 7 and 20.
+The amounts are the XML's; only what a subsidy saves is worked out (docs/decisions/0013-printed-numbers.md).
 """
 
 from __future__ import annotations
@@ -27,11 +26,7 @@ def sale_totals(sale: Sale, total: Amount) -> list[TotalLine]:
 
 
 class Rates:
-    """
-    The rate of each tax: its own element, else what the lines say, else the SRI's table.
-
-    Lines that disagree about one code leave it without a rate.
-    """
+    """The rate of each tax: its own, else what the lines say (none if they disagree), else that of the SRI's table."""
 
     def __init__(self, lines: Iterable[Line]) -> None:
         self._of_lines: dict[tuple[str | None, str | None], set[str]] = {}

@@ -31,13 +31,13 @@ def check_storage(root: Path | None, engine: Engine | None, *, every: bool, name
     if root is None:
         yield warning("storage", "JOBSYNC_STORAGE is not set", "generate-ride needs it: set the RIDE files' folder")
         return
-    if not root.is_dir() and named:
-        yield problem("storage", f"{root} is not a folder", f"mount it; a new one: install -d -o jobsync {root}")
-        return
-    if not root.is_dir():
+    if root.is_dir():
+        yield _try_to_write(root)
+    elif not named:
         yield ok("storage", f"{root} is made when the first file is")
     else:
-        yield _try_to_write(root)
+        yield problem("storage", f"{root} is not a folder", f"mount it; a new one: install -d -o jobsync {root}")
+        return
     if engine is not None:
         try:
             with translated():

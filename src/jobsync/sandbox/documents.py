@@ -1,8 +1,7 @@
 """
-Invents fiscal documents of taxpayers that do not exist: all six kinds, in every version, told entirely by their key.
+Invents fiscal documents of taxpayers that do not exist, told entirely by their key; the XML is in `templates/`.
 
-Written from the tax authority's paper (Ficha Técnica v2.34) and its XML schemas; the XML itself is in `templates/`. The
-same key and wishes give the same bytes. The signature is of the right shape and verifies nowhere.
+Written from the tax authority's paper (Ficha Técnica v2.34) and its XML schemas. A signature verifies nowhere.
 """
 
 from __future__ import annotations

@@ -90,22 +90,17 @@ class Night(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Dealer(Night, frozen=True):
-    """
-    A dealer account, and what holds on every night that says nothing else.
-
-    `client` is the ClientID that may ask for it. `vehicles` are invented unless a feed is given. `mistyped`: its
-    operator stores a wrong client secret.
-    """
+    """A dealer account, and what holds on every night that says nothing else."""
 
     name: Text
     account_number: Text
     account_secret: Text
-    client: str = ""
-    vehicles: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+    client: str = ""  # the ClientID that may ask for it
+    vehicles: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None  # invented
     yards: Annotated[tuple[Text, ...], Meta(min_length=1)] = ("100",)
     seed: Annotated[int, Meta(ge=0)] = 1
     nights: dict[Annotated[int, Meta(ge=1)], Night] = {}
-    mistyped: bool = False
+    mistyped: bool = False  # its operator stores a wrong client secret
 
     def on(self, night: int) -> Night:
         """Return what holds on a night: the dealer's own behaviour, oddities and feed where the night has none."""

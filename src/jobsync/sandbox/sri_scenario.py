@@ -21,6 +21,7 @@ ODDITIES = (
 )
 _Digits = Annotated[str, Meta(pattern="^[0-9]+$")]
 _Key = Annotated[str, Meta(pattern="^[0-9]{49}$")]
+# seconds, or from and to: the key decides where between
 _Span = Seconds | Annotated[list[Seconds], Meta(min_length=2, max_length=2)]
 
 
@@ -38,15 +39,10 @@ class SriBehaviour(stand_in.Behaviour, frozen=True):
 
 
 class Play(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """
-    What becomes of a document.
-
-    `received_s` and `in_process_s` are seconds, or from and to, and the key decides where between. `codes` are those of
-    a refusal's messages; empty: 39 for a refusal, 35 for a document that is returned.
-    """
+    """What becomes of a document."""
 
     outcome: Annotated[str, words(OUTCOMES)] = "authorized"
-    codes: tuple[Text, ...] = ()
+    codes: tuple[Text, ...] = ()  # of a refusal's messages; empty: 39, or 35 for a document that is returned
     received_s: _Span = 0.0
     in_process_s: _Span = 0.0
     waiting: Annotated[str, words(WAITING)] = "in_process"

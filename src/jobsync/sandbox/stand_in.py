@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from http.client import responses
+from http import HTTPStatus
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -160,7 +160,8 @@ class StandIn:
     def _start(
         self, reply: Reply, behaviour: Behaviour, start_response: StartResponse, on_close: Callable[[], None]
     ) -> Iterable[bytes]:
-        phrase = responses.get(reply.status, "Sandbox")
+        known = reply.status in HTTPStatus.__members__.values()
+        phrase = HTTPStatus(reply.status).phrase if known else "Sandbox"
         headers = [("Content-Type", reply.content_type), ("Content-Length", str(len(reply.body))), *reply.headers]
         start_response(f"{reply.status} {phrase}", headers)
         chunks: Iterable[bytes] = (reply.body,)

@@ -1,8 +1,7 @@
 """
-Finished pages -> a PDF, through fpdf2: its document, objects, pictures, attachments and output.
+Finished pages -> a PDF, through fpdf2, which only rendering imports.
 
-Text never passes through fpdf2's own text functions (docs/decisions/0012-drawing-below-fpdf2.md). Importing this file
-imports fpdf2, so only rendering does.
+Text never passes through fpdf2's own text functions: docs/decisions/0012-drawing-below-fpdf2.md.
 """
 
 from __future__ import annotations
@@ -90,12 +89,7 @@ def assemble(
 
 @lru_cache(maxsize=_PICTURES_KEPT)
 def read_picture(data: bytes) -> RasterImageInfo:
-    """
-    Return a picture ready for embedding, on white, no finer than it is printed; decoded once a process.
-
-    Raises:
-        UnusablePicture: it cannot be printed, and why.
-    """
+    """Return a picture for embedding, on white, no finer than it is printed; UnusablePicture says why it cannot be."""
     if len(data) > PICTURE_BYTES_MAX:
         raise UnusablePicture(f"it is larger than {PICTURE_BYTES_MAX >> 20} MB")
     try:

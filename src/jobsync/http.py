@@ -57,15 +57,12 @@ class HttpAnswer:
 
 class HttpClient:
     """
-    A client for one service's hosts.
+    A client for one service's hosts; raises ConfigurationProblem where a proxy is not usable.
 
     Args:
         connections: so many at once, kept for a minute.
         proxies: as `jobsync.proxies.read_proxies` returns them.
         transport: for tests, instead of the network.
-
-    Raises:
-        ConfigurationProblem: a proxy is not usable.
     """
 
     def __init__(
@@ -76,10 +73,11 @@ class HttpClient:
         proxies: Mapping[str, str | None] | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
+        mounts = {} if transport else _mounted(proxies or {}, connections)
         try:
             self._client = httpx.Client(
                 transport=transport or _Network(connections),
-                mounts={} if transport else _mounted(proxies or {}, connections),
+                mounts=mounts,
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
                 event_hooks={"response": [_refuse_redirect]},
                 trust_env=False,
@@ -103,9 +101,7 @@ class HttpClient:
         status_only: bool = False,
     ) -> HttpAnswer:
         """
-        Send one POST and read the whole answer.
-
-        Bodies over 16 MB are read one after the other, and a compressed one is inflated in bounded steps.
+        Send one POST and read the whole answer, bodies over 16 MB one after the other.
 
         Args:
             first_byte_s: once the request has been handed over, the answer must begin within that time.

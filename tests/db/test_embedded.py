@@ -10,7 +10,7 @@ import pytest
 
 from jobsync.db import embedded
 from jobsync.errors import ConfigurationProblem, ExitCode, Unavailable
-from jobsync.private_postgres.server import ServerNotStarted
+from jobsync.private_postgres.guardian import ServerNotStarted
 
 
 def test_default_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

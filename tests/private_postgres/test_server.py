@@ -23,7 +23,7 @@ import psycopg
 import pytest
 
 from jobsync.private_postgres import guardian, server
-from jobsync.private_postgres.server import NotAllowed, ServerNotStarted
+from jobsync.private_postgres.guardian import NotAllowed, ServerNotStarted
 
 acquire = partial(server.acquire, name="jobsync")
 SOURCES = Path(server.__file__).parents[2]

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from jobsync.errors import ConfigurationProblem, Unavailable
-from jobsync.private_postgres.server import Lease, NotAllowed, ServerNotStarted, remove
+from jobsync.private_postgres.guardian import NotAllowed, ServerNotStarted
+from jobsync.private_postgres.server import Lease, remove
 from jobsync.private_postgres.server import acquire as _acquire
 
 _NAME = "jobsync"  # of the superuser, the database and the folder
@@ -32,13 +33,7 @@ def default_folder(environ: Mapping[str, str]) -> Path:
 
 
 def acquire(folder: Path, *, durable: bool = True) -> Lease:
-    """
-    Return the use of the private server in `folder`, as `private_postgres` does.
-
-    Raises:
-        ConfigurationProblem: the folder, its cluster or this machine does not allow it.
-        Unavailable: the server did not start (its last log lines are in the message), or not in time.
-    """
+    """Return the use of the private server in `folder`; raises ConfigurationProblem or Unavailable for its errors."""
     try:
         return _acquire(folder, name=_NAME, durable=durable)
     except NotAllowed as error:

@@ -96,11 +96,10 @@ def connect(
         connection.adapters.register_loader("timestamptz", _Instant)
         connection.adapters.register_loader("timestamptz", _BinaryInstant)
         set_json_loads(read_json, connection)
-    except psycopg.Error as error:
+    except BaseException as error:
         connection.close()
-        raise problem_of(error) or Unavailable(f"database: {visible(error, most=500)}") from None
-    except BaseException:
-        connection.close()
+        if isinstance(error, psycopg.Error):
+            raise problem_of(error) or Unavailable(f"database: {visible(error, most=500)}") from None
         raise
     return connection
 
@@ -413,7 +412,7 @@ class Database:
     def engine(
         self, *, application_name: str = "jobsync", connections: int = 5, lock_timeout_s: float | None = None
     ) -> Engine:
-        """Return a new engine for a command; a statement waits so long for a lock before it is Unavailable."""
+        """Return a new engine for a command; what waits for a lock for `lock_timeout_s` is Unavailable, None: never."""
         return self._make_engine(connections, lock_timeout_s, application_name=application_name)
 
     def job_engine(self, *, application_name: str = "jobsync", connections: int = 2, prepare: bool = False) -> Engine:

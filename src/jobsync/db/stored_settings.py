@@ -34,21 +34,22 @@ def list_settings(connection: Connection) -> list[dict[str, object]]:
                 "updated_at": row.updated_at if row else None,
             }
         )
-    return [*rows, *(_unread(stored[key]) for key in sorted(stored.keys() - CATALOGUE.keys()))]
-
-
-def _unread(row: Any) -> dict[str, object]:
-    return {
-        "key": row.key,
-        "value": row.value,
-        "default": None,
-        "expected": None,
-        "description": "; ".join(filter(None, ["no setting of jobsync", near_setting(row.key)])),
-        "used": False,
-        "readable": True,
-        "in_force": "jobsync does not read it",
-        "updated_at": row.updated_at,
-    }
+    for key in sorted(stored.keys() - CATALOGUE.keys()):
+        row = stored[key]
+        rows.append(
+            {
+                "key": key,
+                "value": row.value,
+                "default": None,
+                "expected": None,
+                "description": "; ".join(filter(None, ["no setting of jobsync", near_setting(key)])),
+                "used": False,
+                "readable": True,
+                "in_force": "jobsync does not read it",
+                "updated_at": row.updated_at,
+            }
+        )
+    return rows
 
 
 def write_setting(connection: Connection, key: str, value: str) -> str | None:

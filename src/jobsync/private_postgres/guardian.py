@@ -24,7 +24,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 SOCKET = ".s.PGSQL.5432"
 SOCKET_PATH_MAX = 107 if sys.platform == "linux" else 103  # bytes in sun_path, without the final NUL
@@ -64,12 +64,12 @@ class Identity(NamedTuple):
     gid: int
 
 
-class Failure(Exception):
-    """Why there will be no server; `passing`: trying again may help."""
+class NotAllowed(Exception):
+    """The folder, its cluster or this machine does not allow a private server: trying again does not help."""
 
-    def __init__(self, text: str, *, passing: bool = False) -> None:
-        super().__init__(text)
-        self.passing = passing
+
+class ServerNotStarted(Exception):
+    """The private server did not start."""
 
 
 class Stop(Exception):
@@ -84,11 +84,11 @@ def cluster_home(folder: Path) -> Path:
     except FileNotFoundError:
         return folder
     except (ValueError, KeyError, TypeError) as error:
-        raise Failure(f"{folder / POINTER} cannot be read ({error}): restore it") from error
+        raise NotAllowed(f"{folder / POINTER} cannot be read ({error}): restore it") from error
     if owner != folder:
-        raise Failure(f"{folder} is a copy of {owner}, whose data are in {home}: use {owner}")
+        raise NotAllowed(f"{folder} is a copy of {owner}, whose data are in {home}: use {owner}")
     if not (home / "data").is_dir():
-        raise Failure(
+        raise NotAllowed(
             f"the data of {folder} were kept in {home}, which is gone: bring it back, or remove {folder} to start anew"
         )
     return home
@@ -164,7 +164,9 @@ class Guardian:
                 os.write(2, f"{program}: {error}\n".encode())
                 os._exit(127)
 
-        account = self.identity.kind == "account"
+        account: dict[str, Any] = {}
+        if self.identity.kind == "account":
+            account = {"user": self.identity.uid, "group": self.identity.gid, "extra_groups": []}
         with self.lock:
             if self.stopping:
                 raise Stop
@@ -176,9 +178,7 @@ class Guardian:
                 env=ENVIRONMENT,
                 pass_fds=() if self.keep is None else (self.keep,),
                 preexec_fn=prepare,  # noqa: PLW1509 - the only other thread waits for a lock of the kernel's
-                user=self.identity.uid if account else None,
-                group=self.identity.gid if account else None,
-                extra_groups=[] if account else None,
+                **account,
             )
             return self.child
 
@@ -202,7 +202,7 @@ class Guardian:
         self.home = cluster_home(folder)
         if self.home != folder:
             if not root:
-                raise Failure(f"the data of {folder} belong to another account: run as root")
+                raise NotAllowed(f"the data of {folder} belong to another account: run as root")
             kept = self.home.stat()
             self.settle_account(kept.st_uid, kept.st_gid)
             return
@@ -216,12 +216,12 @@ class Guardian:
             if good:
                 return
         if not root:
-            raise Failure(
+            raise NotAllowed(
                 f"user {os.geteuid()} has no entry in /etc/passwd, and PostgreSQL needs one ({why}): "
                 "add the entry, or allow user namespaces"
             )
         if self.data.exists():
-            raise Failure(
+            raise NotAllowed(
                 f"PostgreSQL does not run as root, and the way {folder} was made is closed now ({why}): "
                 "allow user namespaces again"
             )
@@ -238,7 +238,7 @@ class Guardian:
             try:
                 os.chown(self.home, uid, gid, follow_symlinks=False)
             except OSError as error:
-                raise Failure(
+                raise NotAllowed(
                     f"PostgreSQL does not run as root, and root cannot act as user {uid} here ({error.strerror}): "
                     "run as an ordinary user"
                 ) from error
@@ -246,7 +246,7 @@ class Guardian:
             self.programs = copy_programs(self.programs, base)
             good, why = self.run("postgres", "--version")
             if not good:
-                raise Failure(
+                raise NotAllowed(
                     f"user {uid} cannot run PostgreSQL in {base} ({why}): open its parent folders to others for "
                     "passing (and no noexec mount)"
                 )
@@ -269,8 +269,8 @@ class Guardian:
                 database = f'CREATE DATABASE "{name}"\n'
                 good, said = self.run("postgres", "--single", *quick, "-D", str(new), "postgres", said=database)
             if not good or "ERROR: " in said:
-                raise Failure(explain("PostgreSQL could not make its files", self.home, said), passing=True)
-        except (Failure, Stop):
+                raise ServerNotStarted(explain("PostgreSQL could not make its files", self.home, said))
+        except (NotAllowed, ServerNotStarted, Stop):
             shutil.rmtree(new, ignore_errors=True)  # what is still being written goes at the next start
             raise
         new.rename(self.data)
@@ -304,7 +304,7 @@ class Guardian:
             (self.folder / STATE).unlink(missing_ok=True)
         if not self.stopping:
             said = (self.folder / "server.log").read_text(errors="replace")
-            raise Failure(explain(f"PostgreSQL ended with code {server.returncode}", self.home, said), passing=True)
+            raise ServerNotStarted(explain(f"PostgreSQL ended with code {server.returncode}", self.home, said))
 
     def announce(self, server: subprocess.Popen[bytes], sockets: Path) -> None:
         while not takes_logins(self.data, server.pid):
@@ -342,14 +342,14 @@ class Guardian:
                 if self.identity.kind == "account":
                     os.chown(folder, self.identity.uid, self.identity.gid)
                 return folder
-        raise Failure(f"the path of {self.home} does not do for a socket: choose a shorter one")
+        raise NotAllowed(f"the path of {self.home} does not do for a socket: choose a shorter one")
 
 
 def unprivileged() -> tuple[int, int]:
     entries = {entry.pw_name: entry for entry in pwd.getpwall() if entry.pw_uid != 0}
     entry = entries.get("postgres") or entries.get("nobody") or next(iter(entries.values()), None)
     if entry is None:
-        raise Failure("PostgreSQL does not run as root, and the system knows no other user: add the user postgres")
+        raise NotAllowed("PostgreSQL does not run as root, and the system knows no other user: add the user postgres")
     return entry.pw_uid, entry.pw_gid
 
 
@@ -364,7 +364,7 @@ def make_open_folder(base: Path) -> None:
     os.umask(before)
     found = base.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise Failure(f"{base} must be a folder of root's that nobody else can write to")
+        raise NotAllowed(f"{base} must be a folder of root's that nobody else can write to")
 
 
 def copy_programs(programs: Path, base: Path) -> Path:
@@ -375,7 +375,7 @@ def copy_programs(programs: Path, base: Path) -> Path:
     package = prefix.parent
     if not copy.exists():
         if not (prefix / "share").is_dir():
-            raise Failure(f"the programs in {programs} are closed to other accounts: open them")
+            raise NotAllowed(f"the programs in {programs} are closed to other accounts: open them")
         with tempfile.TemporaryDirectory(prefix="new-", dir=base) as new:
             tree = Path(new, "tree")
             shutil.copytree(
@@ -410,7 +410,7 @@ def lock_server(home: Path) -> int:
             if time.monotonic() >= until:
                 break
             time.sleep(0.01)
-    raise Failure(f"an earlier PostgreSQL in {home} does not end: stop it by hand", passing=True)
+    raise ServerNotStarted(f"an earlier PostgreSQL in {home} does not end: stop it by hand")
 
 
 def server_in(lock_file: Path, data: Path) -> int | None:
@@ -468,20 +468,21 @@ def main(argument: str) -> NoReturn:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     guardian = Guardian(plan)
     threading.Thread(target=guardian.stop_when_unused, daemon=True).start()
-    failure = None
+    failure: Exception | None = None
     try:
         guardian.guard()
     except Stop:
         pass
-    except Failure as error:
+    except (NotAllowed, ServerNotStarted) as error:
         failure = error
     except OSError as error:
-        failure = Failure(explain(f"{type(error).__name__}: {error}", guardian.folder, ""), passing=True)
+        failure = ServerNotStarted(explain(f"{type(error).__name__}: {error}", guardian.folder, ""))
     except Exception as error:  # noqa: BLE001 - a bug: the starter gets its name, the log its traceback
-        failure = Failure(f"the guardian failed: {error!r}", passing=True)
+        failure = ServerNotStarted(f"the guardian failed: {error!r}")
         sys.excepthook(type(error), error, error.__traceback__)
     if failure is not None:
-        report = json.dumps({"text": str(failure)[-2000:], "passing": failure.passing}).encode()
+        passing = isinstance(failure, ServerNotStarted)
+        report = json.dumps({"text": str(failure)[-2000:], "passing": passing}).encode()
         line = f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())} UTC guardian: {failure}\n"
         for file, said in ((2, line.encode(errors="replace")), (1, report)):
             with contextlib.suppress(OSError):  # the disk is full; the starter is gone

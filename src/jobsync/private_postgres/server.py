@@ -25,6 +25,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from jobsync.private_postgres import guardian
+from jobsync.private_postgres.guardian import NotAllowed, ServerNotStarted
 
 OLDEST = 15
 LOG_BYTES_MAX = 1_000_000
@@ -33,14 +34,6 @@ _START_WITHIN_S = 60.0
 _INSTALLED = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin")  # others are known to a `pg_config` on the PATH
 
 _open_fds: set[int] = set()
-
-
-class NotAllowed(Exception):
-    """The folder, its cluster or this machine does not allow a private server: trying again does not help."""
-
-
-class ServerNotStarted(Exception):
-    """The private server did not start."""
 
 
 class Lease(contextlib.AbstractContextManager["Lease"]):
@@ -69,8 +62,7 @@ def acquire(
 
     Args:
         name: of the cluster's superuser and its database; also begins the names of folders made outside `folder`.
-        durable: False forgoes safety against a crash of the machine (for tests); it counts only where this call
-            starts the server.
+        durable: False forgoes safety against a crash of the machine (for tests), where this call starts the server.
 
     Raises:
         NotAllowed: the folder, its cluster or this machine does not allow it.
@@ -97,8 +89,6 @@ def acquire(
             finally:
                 _close(start)
             failed.pop_all()
-    except guardian.Failure as failure:
-        raise NotAllowed(str(failure)) from None
     except OSError as error:
         raise ServerNotStarted(f"the private PostgreSQL in {folder} cannot be started: {error}") from error
     # What libpq would otherwise take from PGHOSTADDR, PGOPTIONS, PGSSLMODE and PGGSSENCMODE is said here too.
@@ -118,10 +108,7 @@ def _prepare(folder: Path) -> None:
         raise NotAllowed(f"{str(folder)!r} has a line break in its name")
     for part in (*reversed(folder.parents), folder):
         if not part.exists():
-            try:
-                part.mkdir(mode=0o700)
-            except FileExistsError:  # another process was faster
-                continue
+            part.mkdir(mode=0o700, exist_ok=True)  # another process may be faster
     if not folder.is_dir():
         raise NotAllowed(f"{folder} is a file, not a folder")
     found = folder.stat()
@@ -150,8 +137,6 @@ def remove(folder: Path) -> None:
         _lock(guardian_lock, fcntl.LOCK_EX, folder, time.monotonic() + _START_WITHIN_S)
         for place in {guardian.cluster_home(folder), folder}:
             shutil.rmtree(place)
-    except guardian.Failure as failure:
-        raise NotAllowed(str(failure)) from failure
     finally:
         _close(guardian_lock)
 

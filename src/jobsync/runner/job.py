@@ -42,15 +42,12 @@ class RunStatus(StrEnum):
 @dataclass(frozen=True)
 class ItemResult:
     """
-    One item's outcome.
+    One item's outcome; `key` is its identity in job_items and locks, `details` are further keys of its JSON shape.
 
     Args:
-        key: the item's identity in job_items and locks.
         unreachable: there was no usable answer. It failed for that reason, or was skipped if that is no news: then it
             was begun all the same, and nobody who asked for it by name needs to look.
         transient: it failed for a reason that may be gone a little later.
-        details: further keys of the item's JSON shape.
-        named: the caller asked for this very item.
     """
 
     key: str

@@ -23,9 +23,8 @@ from uuid import UUID
 import psycopg
 from psycopg import Connection, errors
 
-from jobsync.db.engine import Database
-from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, Unavailable
-from jobsync.logs import visible
+from jobsync.db.engine import Database, translated
+from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError
 from jobsync.schema_name import DEFAULT, qualified, schema_of
 
 T = TypeVar("T")
@@ -366,6 +365,7 @@ def refuse_lock_url(database: Database, *, application_name: str) -> None:
     refuse_pooler(lambda: database.lock_connection(application_name=application_name))
 
 
+@translated()
 def refuse_pooler(open_connection: Callable[[], Connection[Any]]) -> None:
     """
     Raise ConfigurationProblem unless session locks mean something here: a second session must not get the same lock.
@@ -388,15 +388,12 @@ def refuse_pooler(open_connection: Callable[[], Connection[Any]]) -> None:
         [(pid,)] = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchall()
         return int(pid)
 
-    try:
-        with open_connection() as first, open_connection() as second:
-            taken, ours = ask(first, "pg_try_advisory_lock")
-            taken_twice, theirs = ask(second, "pg_try_advisory_lock")
-            turns = ((first, ours) if turn == "1" else (second, theirs) for turn in _PROBE_TURNS)
-            if taken and not taken_twice and all(backend(session) == met for session, met in turns):
-                return  # the lock goes with its connection
-            for connection in (first, second) * 3:  # only our own key: the server session is not ours alone
-                ask(connection, "pg_advisory_unlock")
-            raise refused
-    except psycopg.OperationalError as error:
-        raise Unavailable(f"database: {visible(error, most=500)}") from None
+    with open_connection() as first, open_connection() as second:
+        taken, ours = ask(first, "pg_try_advisory_lock")
+        taken_twice, theirs = ask(second, "pg_try_advisory_lock")
+        turns = ((first, ours) if turn == "1" else (second, theirs) for turn in _PROBE_TURNS)
+        if taken and not taken_twice and all(backend(session) == met for session, met in turns):
+            return  # the lock goes with its connection
+        for connection in (first, second) * 3:  # only our own key: the server session is not ours alone
+            ask(connection, "pg_advisory_unlock")
+        raise refused

@@ -316,7 +316,7 @@ def _trigger(request: Request, environ: Mapping[str, str]) -> str:
 
 
 def disabled_report(job: str, *, quiet: bool = False) -> Report:
-    """Return what a run says whose job is switched off, or keeps quiet of; no row is opened."""
+    """Return what a run says whose job is switched off, or keeps quiet of."""
     if not quiet:
         get_logger().info("run.globally_disabled", job=job, message=f"{job} is globally disabled; nothing was done")
     return Report(job, RunStatus.DISABLED, ExitCode.DONE)
@@ -386,16 +386,9 @@ def _work(run: Run, work: Callable[[Run], list[ItemResult]]) -> Report:
     )
     if broken_off is not None and run.why_lost is None:  # often work raised because the lock's server was gone
         status, code = RunStatus.FAILED, broken_off
-    return Report(
-        job=run.spec.name,
-        status=status,
-        exit_code=code,
-        run_id=run.who.run_id,
-        counts=counts,
-        items=tuple(results),
-        error=error or run.why_lost or run.why_held,
-        duration_s=time.monotonic() - run.started,
-    )
+    error = error or run.why_lost or run.why_held
+    took_s = time.monotonic() - run.started
+    return Report(run.spec.name, status, code, run.who.run_id, counts, tuple(results), error, took_s)
 
 
 def _say(report: Report, *, recorded: bool) -> None:

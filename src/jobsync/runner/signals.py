@@ -16,12 +16,10 @@ _noted: list[int] = []
 def note_stops(arguments: list[str]) -> None:
     """
     Let SIGTERM and SIGINT no longer end this process where the arguments ask for a run, which looks at `stop_noted`
-    when it begins, and listens by itself from then on. A dry run is not one: nothing of it is left, so it just ends.
+    when it begins and listens by itself from then on; a dry run leaves nothing, and just ends. Nor does SIGINT end a
+    command that commits part by part and looks there after each.
 
-    Nor does SIGINT end a command that commits part by part, and looks at `stop_noted` after each: it says what it did.
-
-    An interrupt that came as an exception could be lost in the middle of an import. Who presses Ctrl-C twice does
-    not want to wait: the second one is that exception.
+    An interrupt that came as an exception could be lost within an import; the second Ctrl-C is that exception.
     """
     words = arguments
     while words and words[0].startswith("-"):  # the root's own

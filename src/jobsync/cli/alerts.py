@@ -40,19 +40,13 @@ def list_(tools: Tools) -> Answer:
         (alert for alert in book.alerts.values() if alert.closed_at is None or alert.ripe),
         key=lambda alert: (alert.closed_at is not None, alert.opened_at, alert.key),
     )
-    rows = [
-        {**{name: getattr(alert, name) for name in _SHOWN}, "reminded": alert.reminded, "times": alert.times}
-        for alert in listed
+    rows = [{name: getattr(alert, name) for name in (*_SHOWN, "reminded", "times")} for alert in listed]
+    columns = ("kind", "subject", "cause", "opened", "state", "text", "what to do")
+    told = [
+        (a.kind, a.subject, a.cause, a.opened_at, _state(a), a.text, None if a.closed_at else a.what_to_do)
+        for a in listed
     ]
-    return table(
-        rows,
-        ("kind", "subject", "cause", "opened", "state", "text", "what to do"),
-        [
-            (a.kind, a.subject, a.cause, a.opened_at, _state(a), a.text, None if a.closed_at else a.what_to_do)
-            for a in listed
-        ],
-        empty="no alert is open, and none ended within the last seven days",
-    )
+    return table(rows, columns, told, empty="no alert is open, and none ended within the last seven days")
 
 
 def _state(alert: Alert) -> str:

@@ -163,14 +163,13 @@ def schedule(
 
 
 def _planned(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a schedule for a person: its instants as the dealership's clocks show them, and whose cron and zone."""
     whose = {"dealership": "its own", "fallback": "since the wanted one cannot be read"}
-    times = {name: local_stamp(row[name], row["timezone"]) for name in ("next_at", "retry_at", "last_success_at")}
-    named: dict[str, Any] = {
-        name: f"{row[name]} ({whose.get(row[f'{name}_from'], row[f'{name}_from'])})" for name in ("cron", "timezone")
-    }
-    named["unreadable"] = excerpts(row["unreadable"])
+    told = with_pause(row) | {"unreadable": excerpts(row["unreadable"])}
+    for name in ("next_at", "retry_at", "last_success_at"):
+        told[name] = local_stamp(row[name], row["timezone"])
+    for name in ("cron", "timezone"):
+        origin = told.pop(f"{name}_from")
+        told[name] = f"{row[name]} ({whose.get(origin, origin)})"
     if row["paused"]:
-        named["paused"] = pause_end(row["paused_until"], row["timezone"])
-    told = with_pause(row) | times | named
-    return {name: value for name, value in told.items() if not name.endswith("_from")}
+        told["paused"] = pause_end(row["paused_until"], row["timezone"])
+    return told

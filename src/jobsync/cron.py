@@ -15,6 +15,7 @@ DEFAULT_CRON = "0 2 * * *"
 DEFAULT_ZONE = "UTC"
 # Every minute, hour, day, month and weekday written out, by name where there is one, is 400 characters.
 _LONGEST_CRON = 1000
+_NEVER = "it never comes"
 
 
 @dataclass(frozen=True)
@@ -59,21 +60,13 @@ def problem_of_cron(text: str) -> str | None:
     fields = text.split()
     if len(fields) != 5:
         return f"it has {len(fields)} field{'' if len(fields) == 1 else 's'}, not five"
-    wrong = _wrong_with(fields)
-    # the library calls a day that its months do not have a bad one, too
-    if wrong is not None and "day-of-month" in wrong and _wrong_with([*fields[:3], "*", fields[4]]) is None:
-        return _NEVER
-    return wrong
-
-
-_NEVER = "it never comes"
-
-
-def _wrong_with(fields: list[str]) -> str | None:
+    *before, month, weekday = fields
     try:
         next(CronSim(" ".join(fields), datetime(2024, 1, 1, tzinfo=UTC)))
     except CronSimError as error:
-        return str(error)
+        # the library calls a day that its months do not have a bad one, too
+        is_bad = "day-of-month" not in str(error) or month == "*"
+        return str(error) if is_bad or problem_of_cron(" ".join([*before, "*", weekday])) else _NEVER
     except StopIteration:
         return _NEVER
     return None

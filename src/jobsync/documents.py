@@ -43,65 +43,46 @@ D = TypeVar("D", bound=Waiting)
 
 @dataclass(frozen=True)
 class DocumentQueue(Generic[D]):
-    """
-    Where the documents of a job wait.
-
-    Args:
-        turn: window that tells whom a due document waits behind. Those with the fewest attempts are to come first, so
-            that a document that kills the process cannot stand in the way of the others.
-    """
+    """Where the documents of a job wait."""
 
     row: type[D]  # what one of them becomes: a field for each column that it needs
     view: str  # source of what is due, with `due_since`; it may lack what has a default, as `whole` may
     whole: str  # source of all documents
+    # window that tells whom a due document waits behind. Those with the fewest attempts are to come first, so that a
+    # document that kills the process cannot stand in the way of the others.
     turn: str
 
-    @property
-    def _is_due(self) -> str:
-        return f"FROM {self.view} d WHERE (%(tenants)s::text[] IS NULL OR d.tenant_ruc = ANY(%(tenants)s))"
-
-    def statement(self, columns: str = "*") -> str:
+    def statement(self) -> str:
         """Return the query for what is due, tenants in turns: the first of each, then the second of each."""
         return (
-            f"SELECT {columns} FROM (SELECT d.*, row_number() OVER ({self.turn}) AS turn {self._is_due}) due"
+            "SELECT id, total FROM (SELECT d.id, d.due_since, count(*) OVER () AS total,"
+            f" row_number() OVER ({self.turn}) AS turn FROM {self.view} d"
+            " WHERE (%(tenants)s::text[] IS NULL OR d.tenant_ruc = ANY(%(tenants)s))) due"
             " ORDER BY turn, due_since, id LIMIT %(limit)s"
         )
 
-    def read_due(self, connection: Connection[Any], *, limit: int, tenants: Sequence[str] = ()) -> tuple[list[D], int]:
-        """Return the documents whose time has come, tenants in fair turns, at most `limit`; and how many there are."""
+    def read_due(
+        self, connection: Connection[Any], *, limit: int | None, tenants: Sequence[str] = ()
+    ) -> tuple[array[int], int]:
+        """Return the numbers of documents whose time has come, tenants in fair turns; and how many there are in all."""
+        numbers, total = array("q"), 0
         values = {"tenants": list(tenants) or None, "limit": limit}
-        found = self._read(connection, self.statement(), values)
-        total = len(found)
-        if total == limit:  # only then may there be more
-            counted = connection.execute(f"SELECT count(*) {self._is_due}".encode(), values).fetchone()
-            total = max(total, counted[0] if counted else 0)
-        return found, total
-
-    def read_due_ids(self, connection: Connection[Any], *, tenants: Sequence[str] = ()) -> array[int]:
-        """Return the numbers of all documents whose time has come, tenants in fair turns."""
-        values = {"tenants": list(tenants) or None, "limit": None}
-        return array("q", (row[0] for row in connection.execute(self.statement("id").encode(), values)))
+        for number, total in connection.execute(self.statement().encode(), values):  # noqa: B007 - each row has it
+            numbers.append(number)
+        return numbers, total
 
     def read_due_of(self, connection: Connection[Any], ids: Sequence[int]) -> list[D]:
         """Return those of these documents whose time has still come, in the order of the numbers."""
         return self.read_of(connection, self.view, "id", ids)
 
-    def read_named(self, connection: Connection[Any], access_keys: Sequence[str]) -> list[D]:
-        """Return the documents with these access keys, due or not, in the order of the keys."""
-        return self.read_of(connection, self.whole, "access_key", access_keys)
-
     def read_of(self, connection: Connection[Any], source: str, column: str, wanted: Sequence[Any]) -> list[D]:
         """Return the documents of a source that have these values in a column, in their order."""
-        statement = f"SELECT * FROM {source} d WHERE {column} = ANY(%(wanted)s)"
-        rows = self._read(connection, statement, {"wanted": list(wanted)})
-        found = {getattr(document, column): document for document in rows}
-        return [found[value] for value in wanted if value in found]
-
-    def _read(self, connection: Connection[Any], statement: str, values: dict[str, Any]) -> list[D]:
-        with connection.cursor(row_factory=dict_row) as cursor:
-            rows = cursor.execute(statement.encode(), values).fetchall()
         names = {known.name for known in fields(self.row)}
-        return [self.row(**{name: row[name] for name in names & row.keys()}) for row in rows]
+        statement = f"SELECT * FROM {source} d WHERE {column} = ANY(%(wanted)s)"
+        with connection.cursor(row_factory=dict_row) as cursor:
+            rows = cursor.execute(statement.encode(), {"wanted": list(wanted)}).fetchall()
+        found = {row[column]: self.row(**{name: row[name] for name in names & row.keys()}) for row in rows}
+        return [found[value] for value in wanted if value in found]
 
 
 @dataclass(frozen=True)
@@ -131,12 +112,7 @@ class DocumentWork(JobWork, Generic[D]):
             self.choose(connection)
 
     def choose(self, connection: Connection[Any]) -> ChosenDocuments[D]:
-        """
-        Return what to work on, tenants in fair turns.
-
-        Raises:
-            UsageProblem: a named tenant or document does not exist, or is of no use.
-        """
+        """Return what to work on; raise UsageProblem if a named tenant or document does not exist, or is of no use."""
         raise NotImplementedError
 
     def require_tenants(self, connection: Connection[Any]) -> None:
@@ -157,16 +133,13 @@ class DocumentWork(JobWork, Generic[D]):
             found = [(document, leave_out(document)) for document in self._named(connection, queue)]
             chosen = [document for document, result in found if result is None]
             return ChosenDocuments(chosen, [result for _, result in found if result is not None], len(chosen))
-        if self.every:
-            ids = queue.read_due_ids(connection, tenants=self.tenants)
-            total, ids = len(ids), ids[: self.limit]
-            return ChosenDocuments(queue.read_due_of(connection, ids[: self.most]), [], total, ids[self.most :])
-        most = min(self.most, self.limit) if self.limit is not None else self.most
-        documents, total = queue.read_due(connection, limit=most, tenants=self.tenants)
-        return ChosenDocuments(documents, [], total)
+        limits = (self.limit, None if self.every else self.most)
+        limit = min((limit for limit in limits if limit is not None), default=None)
+        ids, total = queue.read_due(connection, limit=limit, tenants=self.tenants)
+        return ChosenDocuments(queue.read_due_of(connection, ids[: self.most]), [], total, ids[self.most :])
 
     def _named(self, connection: Connection[Any], queue: DocumentQueue[D]) -> list[D]:
-        found = queue.read_named(connection, self.access_keys)
+        found = queue.read_of(connection, queue.whole, "access_key", self.access_keys)
         known = {document.access_key for document in found}
         if unknown := [key for key in self.access_keys if key not in known]:
             raise UsageProblem(f"no document {', '.join(visible(key, most=60) for key in unknown)}")

@@ -41,7 +41,13 @@ def add(connection: Connection) -> Add:
 
 def due_ids(connection: Connection, **asked: Any) -> list[int]:
     """Return the ids of what is due, in order."""
-    return [document.id for document in store.QUEUE.read_due(connection, limit=asked.pop("limit", 100), **asked)[0]]
+    return list(store.QUEUE.read_due(connection, **{"limit": 100, **asked})[0])
+
+
+def due(connection: Connection, limit: int) -> tuple[list[store.DueDocument], int]:
+    """Return what is due, in order, and how many there are in all."""
+    numbers, total = store.QUEUE.read_due(connection, limit=limit)
+    return store.QUEUE.read_due_of(connection, numbers), total
 
 
 @pytest.mark.parametrize(
@@ -86,7 +92,7 @@ def test_tenants_take_turns(connection: Connection, add: Add) -> None:
     first = [add(number) for number in range(5)]
     other = [add(number, ruc=OTHER_RUC) for number in range(2)]
 
-    documents, total = store.QUEUE.read_due(connection, limit=5)
+    documents, total = due(connection, 5)
 
     assert [document.id for document in documents] == [first[0], other[0], first[1], other[1], first[2]]
     assert total == 7
@@ -111,7 +117,7 @@ def test_only_the_named_tenants(connection: Connection, add: Add) -> None:
 def test_attempt_is_counted_before_it_starts(connection: Connection, add: Add) -> None:
     """Count and next time stand, and the host's last call is stamped."""
     add(1)
-    [document], _ = store.QUEUE.read_due(connection, limit=1)
+    [document], _ = due(connection, 1)
 
     number = store.begin_attempt(connection, document, next_in=timedelta(minutes=5), host="sri.example")
 
@@ -128,7 +134,7 @@ def test_attempt_is_counted_before_it_starts(connection: Connection, add: Add) -
 def test_changed_document_is_neither_begun_nor_written(connection: Connection, add: Add, change: str) -> None:
     """What its owner did meanwhile holds."""
     add(1)
-    [document], _ = store.QUEUE.read_due(connection, limit=1)
+    [document], _ = due(connection, 1)
     connection.execute(f"UPDATE invoices SET {change}".encode())
     before = connection.execute("SELECT * FROM invoices").fetchall()
 
@@ -149,7 +155,7 @@ def test_documents_of_one_host_leave_room_for_those_of_the_other(connection: Con
     production = make_key(9, environment=2)
     connection.execute("INSERT INTO invoices (tenant_id, access_key) SELECT id, %s FROM tenants", [production])
 
-    documents, total = store.QUEUE.read_due(connection, limit=2)
+    documents, total = due(connection, 2)
 
     assert (production in {document.access_key for document in documents}, total) == (True, 6)
 
@@ -157,7 +163,7 @@ def test_documents_of_one_host_leave_room_for_those_of_the_other(connection: Con
 def test_attention_keeps_its_first_instant(connection: Connection, add: Add) -> None:
     """Thirty days count from when it began, and end with another status."""
     add(1, status="'needs_attention'", attention_since="'2026-01-01+00'")
-    [document], _ = store.QUEUE.read_due(connection, limit=1)
+    [document], _ = due(connection, 1)
 
     def write(outcome: Outcome) -> object:
         stays = outcome is Outcome.FAULT

@@ -154,11 +154,13 @@ class _Adoption:
     # --- what is written
 
     def write(self) -> None:
-        """Write what is new or changed, and take away what is gone there."""
         written = self._write("dealership", self._dealerships, store.write_dealerships)
         self._dealerships = {number: values for number, values in self._dealerships.items() if number in written}
         self._write_credentials()
-        self._write_settings()
+        # once a dealership was synced here, the settings are ours
+        settings = () if self.outcome.untouched else self._original.read_all("settings")
+        planned = self._planned("setting", ((str(row["key"]), row) for row in settings), plan.plan_setting, again="")
+        self._write("setting", planned, partial(store.put, tables.system_settings.c.key))
         self._delete_gone()
         self._write_vehicles()
         self._write_documents()
@@ -203,11 +205,6 @@ class _Adoption:
         if gone and not self._dry_run:
             store.delete_rows(_CREDENTIALS, self._connection, [(number, None) for number in gone])
             store.forget(self._connection, "credentials", self._original.source, gone)
-
-    def _write_settings(self) -> None:
-        rows = () if self.outcome.untouched else self._original.read_all("settings")  # else they are ours by now
-        planned = self._planned("setting", ((str(row["key"]), row) for row in rows), plan.plan_setting, again="")
-        self._write("setting", planned, partial(store.put, tables.system_settings.c.key))
 
     def _delete_gone(self) -> None:
         """Delete the vehicles that were brought and are no longer there; a dealership that is gone is only named."""

@@ -208,7 +208,6 @@ def _lower(word: Any) -> str:
 
 
 def _text(value: Any) -> str | None:
-    """Return a text without the blanks around it, None if nothing is left."""
     return None if value is None else str(value).strip() or None
 
 

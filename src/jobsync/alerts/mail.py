@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import smtplib
 import socket
 import ssl
@@ -201,7 +202,8 @@ def parse_mail(url: str | None, to: str | None) -> Mail:
     wrong = [address for address in addresses if not _is_address(address)]
     if wrong or not addresses:
         problems.append(f"JOBSYNC_ALERT_TO: {visible(', '.join(wrong)) or 'nobody'} is no mail address")
-    sender = query.get("from", [f"jobsync@{_domain()}"])[-1]
+    host = re.sub("[^A-Za-z0-9.-]", "", socket.gethostname()) or "localhost"
+    sender = query.get("from", [f"jobsync@{host}" if "." in host else f"jobsync@{host}.localdomain"])[-1]
     if not _is_address(sender):
         problems.append("JOBSYNC_SMTP_URL: from is no mail address")
     if problems:
@@ -224,8 +226,3 @@ def _is_address(text: str) -> bool:
     name, at, domain = text.rpartition("@")
     plain = all(sign.isprintable() and sign not in ' ,;:<>()[]"\\' for sign in text)
     return bool(name and at and domain) and plain and "@" not in name and text.isascii() and len(text) <= 254
-
-
-def _domain() -> str:
-    name = "".join(sign for sign in socket.gethostname() if sign.isascii() and (sign.isalnum() or sign in ".-"))
-    return name if "." in name else f"{name or 'localhost'}.localdomain"

@@ -7,7 +7,7 @@ from jobsync.adopt.job import COUNTED, Adoption, IdsTaken
 from jobsync.adopt.job import adopt as bring
 from jobsync.adopt.original import open_original
 from jobsync.cli.command import Answer, command, flag, option
-from jobsync.cli.output import print_facts, print_lines, print_table, say
+from jobsync.cli.output import cell, print_facts, print_lines, print_table, say
 from jobsync.db.engine import passwords_in, translated
 from jobsync.errors import ExitCode
 from jobsync.logs import visible
@@ -46,31 +46,21 @@ def adopt(
             outcome = bring(original, connection, lambda: tools.cipher, dry_run=dry_run)
     except IdsTaken as taken:
         outcome.left, problem = [*taken.left], taken
-    document: dict[str, Any] = {
-        "counts": outcome.counts,
-        "left": [asdict(left) for left in outcome.left],
-        "untouched": outcome.untouched,
-        "warnings": outcome.warnings,
-        **({"error": visible(problem)} if problem else {}),
-    }
+    document: dict[str, Any] = {"counts": outcome.counts, "left": [asdict(left) for left in outcome.left]}
+    document |= {"untouched": outcome.untouched, "warnings": outcome.warnings}
     code = ExitCode.NEEDS_ATTENTION if outcome.left else ExitCode.DONE
-    return Answer(
-        document,
-        lambda: _tell(outcome, brought=problem is None, dry_run=dry_run),
-        problem.exit_code if problem else code,
-        [visible(problem)] if problem else [],
-    )
+    if problem is not None:
+        document["error"], code = visible(problem), problem.exit_code
 
+    def tell() -> None:
+        if problem is None:
+            say("would be brought or changed:" if dry_run else "brought or changed:")
+            print_facts({f"  {name}": outcome.counts[name] for name in COUNTED})
+        if outcome.untouched:
+            synced = cell(outcome.untouched)
+            say(f"synced here since, so nothing of theirs is changed any more: dealership {synced}")
+        print_lines(outcome.warnings, title="brought otherwise")
+        if outcome.left:
+            print_table(["what", "id", "reason"], document["left"], title="left")
 
-def _tell(outcome: Adoption, *, brought: bool, dry_run: bool) -> None:
-    if brought:
-        say("would be brought or changed:" if dry_run else "brought or changed:")
-        print_facts({f"  {name}": outcome.counts[name] for name in COUNTED})
-    if outcome.untouched:
-        few = ", ".join(str(number) for number in outcome.untouched[:12])
-        more = f" and {len(outcome.untouched) - 12} more" if len(outcome.untouched) > 12 else ""
-        say(f"synced here since, so nothing of theirs is changed any more: dealership {few}{more}")
-    print_lines(outcome.warnings, title="brought otherwise")
-    if outcome.left:
-        rows = [[left.what, left.id, left.reason] for left in outcome.left]
-        print_table(["what", "id", "reason"], rows, title="left")
+    return Answer(document, tell, code, [visible(problem)] if problem else [])

@@ -92,8 +92,6 @@ def root(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Less log, as JOBSYNC_LOG_LEVEL=warning.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="More log, as JOBSYNC_LOG_LEVEL=debug.")] = False,
 ) -> None:
-    """Scheduled business jobs as one-shot commands: systemd wakes them, Postgres says what is due."""
-
     if quiet and verbose:
         raise UsageProblem("-q asks for less log and -v for more: give one of them")
     tools = context.obj if isinstance(context.obj, Tools) else Tools()

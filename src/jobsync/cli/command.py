@@ -114,19 +114,15 @@ def register(app: typer.Typer, function: Callable[..., Any], name: str, *, hidde
     def call(context: typer.Context, **given: Any) -> None:
         tools = context.find_root().obj
         assert isinstance(tools, Tools)  # noqa: S101 - set in the root callback
-        as_json = given["as_json"] if "as_json" in asked else given.pop("as_json", False)
+        known = {**given, "context": context, "tools": tools}
         with ExitStack() as stack:
             stack.callback(end_progress)
-            if "context" in asked:
-                given["context"] = context
-            if "tools" in asked:
-                given["tools"] = tools
             if "connection" in asked:
-                given["connection"] = stack.enter_context(tools.transaction())
-            answer = function(**given)
+                known["connection"] = stack.enter_context(tools.transaction())
+            answer = function(**{name: known[name] for name in asked})
         if not isinstance(answer, Answer):
             return
-        if as_json:
+        if given.get("as_json"):
             print_json(answer.document)
         else:
             answer.tell()

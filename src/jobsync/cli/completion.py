@@ -43,25 +43,24 @@ def render(shell: Shell, tree: Command) -> str:
 
 
 def _bash(told: list[Command]) -> dict[str, list[str]]:
-    cases = [f"'{' '.join(each.path)}') words='{' '.join(word for word, _ in _offered(each))}' ;;" for each in told]
-    places = [
-        f"'{' '.join(each.path)} '{place}) words='{' '.join(option.choices)}' asked='{option.asked}' ;;"
-        for each in told
-        for place, option in _places(each)
-    ]
-    return {"cases": [f"        {case}" for case in cases], "places": [f"        {place}" for place in places]}
+    cases, places = [], []
+    for each in told:
+        path, words = " ".join(each.path), " ".join(word for word, _ in _offered(each))
+        cases.append(f"        '{path}') words='{words}' ;;")
+        for place, option in _places(each):
+            choices = " ".join(option.choices)
+            places.append(f"        '{path} '{place}) words='{choices}' asked='{option.asked}' ;;")
+    return {"cases": cases, "places": places}
 
 
 def _zsh(told: list[Command]) -> dict[str, list[str]]:
-    cases = []
+    cases, places = [], []
     for each in told:
+        path = " ".join(each.path)
         lines = [f"            {_quoted(word + ':' + text.replace(':', ' -'))}" for word, text in _offered(each)]
-        cases += [f"        ('{' '.join(each.path)}') found=(", *lines, "        ) ;;"]
-    places = [
-        f"        ('{' '.join(each.path)} '{place}) asked='{option.asked}' choices=({' '.join(option.choices)}) ;;"
-        for each in told
-        for place, option in _places(each)
-    ]
+        cases += [f"        ('{path}') found=(", *lines, "        ) ;;"]
+        for place, option in _places(each):
+            places.append(f"        ('{path} '{place}) asked='{option.asked}' choices=({' '.join(option.choices)}) ;;")
     return {"cases": cases, "places": places}
 
 

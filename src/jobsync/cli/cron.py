@@ -2,7 +2,7 @@
 
 import io
 import json
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -93,10 +93,9 @@ def _sort(said: str) -> tuple[list[dict[str, Any]], list[str]]:
     events: list[dict[str, Any]] = []
     sentences: list[str] = []
     for line in said.splitlines():
-        try:
+        event: Any = None
+        with suppress(ValueError):
             event = json.loads(line)
-        except ValueError:
-            event = None
         if isinstance(event, dict):
             events.append(event)
         elif line.strip():

@@ -34,13 +34,12 @@ def add(
     with tools.transaction() as connection:
         twins = [row["id"] for row in registry.list_dealerships(connection) if row["name"] == name.strip()]
         row = registry.add_dealership(connection, name.strip(), timezone=timezone, email=email)
-    doubts = [_NO_ZONE] if timezone is None else []
-    if twins:
-        doubts.insert(
-            0,
-            f"dealership {twins[0]} has the same name; if this one is a mistake, leave it without credentials: it is"
-            f" never synced (jobsync dealership set {row['id']} --name gives it another name)",
-        )
+    doubts = [
+        f"dealership {twin} has the same name; if this one is a mistake, leave it without credentials: it is"
+        f" never synced (jobsync dealership set {row['id']} --name gives it another name)"
+        for twin in twins[:1]
+    ]
+    doubts += [_NO_ZONE] if timezone is None else []
     return said(row, f"dealership {row['id']}: {row['name']}", complaints=doubts)
 
 

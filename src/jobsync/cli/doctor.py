@@ -44,7 +44,17 @@ def doctor(
     worst = "problem" if code else "warning" if any(each.level == "warning" for each in found) else "ok"
     findings = [{name: value and visible(value) for name, value in each.as_json().items()} for each in found]
     document = {"status": worst, "exit_code": int(code), "findings": findings}
-    return Answer(document, lambda: _tell(found), code)
+
+    def tell() -> None:
+        for finding in found:
+            mark = "PROBLEM" if finding.level is Level.PROBLEM else finding.level.ljust(7)
+            write(f"{mark}  {visible(f'{finding.name}: {finding.text}')}\n")
+            if finding.what_to_do:
+                write(f"           what to do: {visible(finding.what_to_do)}\n")
+        counts = Counter(finding.level for finding in found)
+        say(f"{many(counts[Level.PROBLEM], 'problem')}, {many(counts[Level.WARNING], 'warning')}")
+
+    return Answer(document, tell, code)
 
 
 def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
@@ -98,13 +108,3 @@ def _services(settings: Settings, used: set[str]) -> Iterator[tuple[str, str]]:
             yield vendor, override
         else:
             yield from [(f"{vendor} ({name})", url) for name, url in addresses.items() if name in used or not used]
-
-
-def _tell(found: list[Finding]) -> None:
-    marks = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}
-    for finding in found:
-        write(f"{marks[finding.level]}  {visible(f'{finding.name}: {finding.text}')}\n")
-        if finding.what_to_do:
-            write(f"           what to do: {visible(finding.what_to_do)}\n")
-    counts = Counter(finding.level for finding in found)
-    say(f"{many(counts[Level.PROBLEM], 'problem')}, {many(counts[Level.WARNING], 'warning')}")

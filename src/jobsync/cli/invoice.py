@@ -76,17 +76,13 @@ def import_(
     first = "nothing was written; " if dry_run else f"interrupted, {left} of {len(files)} left; " if left else ""
     done = ", ".join(f"{counts[name]} {name}" for name in _COUNTED if counts[name]) or "nothing was done"
     words = f"{first}{many(counts.total(), 'file')}{' would be' if dry_run else ''}: {done}"
-    code = _code(counts, left)
+    code = ExitCode.NEEDS_ATTENTION if counts["refused"] else ExitCode.DONE
+    if left:  # somebody broke it off
+        code = ExitCode.INTERRUPTED
+    elif 0 < counts["refused"] == counts.total():
+        code = ExitCode.FAILED
     told_of = {"counts": {name: counts[name] for name in _COUNTED}, "items": items, "remaining": left}
     return said({**told_of, "exit_code": int(code)}, words if files else "no XML file there", code=code)
-
-
-def _code(counts: Counter[str], left: int) -> ExitCode:
-    if left:
-        return ExitCode.INTERRUPTED
-    if not counts["refused"]:
-        return ExitCode.DONE
-    return ExitCode.FAILED if counts["refused"] == counts.total() else ExitCode.NEEDS_ATTENTION
 
 
 @command("invoice list --status needs_attention", of=app, reads=True)
@@ -117,14 +113,13 @@ def show(connection: Connection, key: AccessKey) -> Answer:
         hidden = {"events"} if row["status"] == "authorized" else {"events", *(n for n in row if n.startswith("ride_"))}
         print_facts({name: value for name, value in row.items() if name not in hidden and value is not None})
         columns = {"at": "at", "what": "kind", "code": "code", "http": "http_status", "ms": "duration_ms"}
-        events = [{**event, "message": _message(event)} for event in row["events"]]
+        events = [
+            {**event, "message": " - ".join(filter(None, (event["message"], event["additional_info"]))) or None}
+            for event in row["events"]
+        ]
         print_table({**columns, "message": "message"}, events, title="what happened", empty="nothing yet")
 
     return Answer(row, tell)
-
-
-def _message(event: dict[str, Any]) -> str | None:
-    return " - ".join(part for part in (event["message"], event["additional_info"]) if part) or None
 
 
 @command(f"invoice recheck {_KEY}", of=app)

@@ -28,10 +28,10 @@ _SPENT = {
 
 def invoke(program: Any, arguments: Sequence[str], tools: Tools | None) -> int:
     """Run a command of a program (its root, as Typer makes it) and return its exit code."""
+    as_json = "--json" in arguments
     take_loss()
-    code = _invoke(program, arguments, tools)
-    lost, as_json = take_loss(), "--json" in arguments
-    if lost:
+    code = _invoke(program, arguments, tools, as_json=as_json)
+    if lost := take_loss():
         complain(f"jobsync: standard output cannot be written ({lost}); what is there is not whole")
         # a job's exit code is the run's verdict, which its row keeps; a lost table is only said, unlike a document
         called = next((word for word in arguments if not word.startswith("-")), None)
@@ -40,8 +40,7 @@ def invoke(program: Any, arguments: Sequence[str], tools: Tools | None) -> int:
     return code
 
 
-def _invoke(program: Any, arguments: Sequence[str], tools: Tools | None) -> int:
-    as_json = "--json" in arguments
+def _invoke(program: Any, arguments: Sequence[str], tools: Tools | None, *, as_json: bool) -> int:
     try:
         if any("\ud800" <= sign <= "\udfff" for argument in arguments for sign in argument):
             raise UsageProblem("an argument is not valid UTF-8 text; nothing was done")
@@ -112,8 +111,7 @@ def _in_words(sentence: str) -> str:
 def _problem_of(error: Exception) -> JobsyncError | None:
     """Return what an error means that no command expects, but a machine or an administrator can cause anywhere."""
     number = error.errno if isinstance(error, OSError) else None
-    if isinstance(error, MemoryError):
-        number = errno.ENOMEM
+    number = errno.ENOMEM if isinstance(error, MemoryError) else number
     if number in _SPENT:
         return JobsyncError(f"{_SPENT[number]}: {error}")
     if isinstance(error, RuntimeError) and "start new thread" in str(error):

@@ -11,8 +11,6 @@ from jobsync.watch.views.page import find_row, read_history, render_report
 from jobsync.wiring import Tools
 from jobsync.wiring.watched import look
 
-_MODE = 0o640  # names and errors are not for everybody on this host
-
 
 @command("report -o report.html --days 7", reads=True, unless=TO_FILE)
 def report(
@@ -37,7 +35,7 @@ def report(
             about = find_row(seen, f"tenant {tenant.strip()}", "jobsync tenant list")
         history = read_history(connection, seen, about=about)
     page = render_report(seen, history, verdict, about=about)
-    write_page(output, page, mode=_MODE)
+    write_page(output, page, mode=0o640)  # names and errors are not for everybody on this host
     size = len(page.encode())
     told = [] if str(output) == "-" else [f"{output}: {size // 1024} kB"]
     return said({"file": str(output), "bytes": size}, *told)

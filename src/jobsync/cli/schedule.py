@@ -20,23 +20,18 @@ _INSTANTS = {"next slot": "next_at", "last success": "last_success_at", "retry":
 def show(connection: Connection) -> Answer:
     """Show each dealership's next slot, in its own time zone, and what keeps it from running."""
     rows = registry.list_schedules(connection)
-    columns = ["dealership", *_INSTANTS, "attempts", "why not", "cron", "time zone"]
-    columns += ["unreadable"] if any(row["unreadable"] for row in rows) else []
+    columns = {name: name for name in ("dealership", *_INSTANTS)} | {"attempts": "attempt", "why not": "why not"}
+    columns |= {"cron": "cron", "time zone": "timezone"}
+    columns |= {"unreadable": "unreadable"} if any(row["unreadable"] for row in rows) else {}
     on = read_system_settings(driver(connection)).switch(STOCK_SYNC.switch)
     off = [] if on else [f"{STOCK_SYNC.name} is globally disabled ({STOCK_SYNC.switch}): nothing runs"]
     return table(rows, columns, map(_told, rows), empty="no dealerships yet", complaints=off)
 
 
 def _told(row: dict[str, Any]) -> dict[str, object]:
-    return {
-        "dealership": f"{row['dealership_id']} {row['name']}",
-        **{column: local_stamp(row[name], row["timezone"]) for column, name in _INSTANTS.items()},
-        "attempts": row["attempt"],
-        "why not": _why_not(row),
-        "cron": row["cron"],
-        "time zone": row["timezone"],
-        "unreadable": excerpts(row["unreadable"]),
-    }
+    times = {column: local_stamp(row[name], row["timezone"]) for column, name in _INSTANTS.items()}
+    named = {"dealership": f"{row['dealership_id']} {row['name']}", "why not": _why_not(row)}
+    return row | times | named | {"unreadable": excerpts(row["unreadable"])}
 
 
 def _why_not(row: dict[str, Any]) -> str | None:

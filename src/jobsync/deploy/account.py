@@ -1,7 +1,5 @@
 """Whom the installed units run as, and how root acts as that user: peer authentication goes by the process's user."""
 
-from __future__ import annotations
-
 import os
 import pwd
 import re

@@ -1,7 +1,5 @@
 """Cron lines for hosts without systemd, and the rule by which a run under cron prints or is silent."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import time

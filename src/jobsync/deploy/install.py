@@ -1,7 +1,5 @@
 """What of an installation is on disk: compare, write, remove, and tell systemd."""
 
-from __future__ import annotations
-
 import difflib
 import os
 import pwd

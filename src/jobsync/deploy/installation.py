@@ -1,7 +1,5 @@
 """What of a server's configuration its unit files depend on: paths, the database's address, where secrets lie."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Mapping
@@ -70,13 +68,13 @@ def read_installation(
             f" in {CREDENTIALS_FOLDER}/jobsync_database_url or in {CONFIG_FILE}"
         )
         raise ConfigurationProblem("configuration: " + "; ".join(problems))
-    hosts = [_hosts(url) for url in (known.database_url, known.lock_database_url) if url]
-    tcp = tuple(dict.fromkeys(host for tcp_hosts, _ in hosts for host in tcp_hosts))
+    hosts = [host for url in (known.database_url, known.lock_database_url) if url for host in _hosts(url)]
+    tcp = tuple(dict.fromkeys(host for host in hosts if not host.startswith(("/", "@"))))
     program = _find_program(problems, executable, sandboxed=sandboxed)
     for name in ("storage", "report_file", "metrics_file"):
         if (path := getattr(known, name)) is not None:
             _require_seen(problems, f"JOBSYNC_{name.upper()}", path, sandboxed=sandboxed)
-    sockets = [Path(folder) for _, folders in hosts for folder in folders]
+    sockets = [Path(host) for host in hosts if host.startswith("/")]
     _require_seen(problems, "the database's socket", *sockets, sandboxed=sandboxed)
     plain, secret = _sort_out(texts, problems)
     secret.pop("JOBSYNC_DATABASE_SCHEMA", None)
@@ -165,11 +163,10 @@ def _parts(url: str) -> Mapping[str, str]:
     return {name: str(value) for name, value in parts.items() if value}
 
 
-def _hosts(url: str) -> tuple[list[str], list[str]]:
+def _hosts(url: str) -> list[str]:
     parts = _parts(url)
-    hosts = [host or "/var/run/postgresql" for host in (parts.get("hostaddr") or parts.get("host") or "").split(",")]
-    tcp = [host for host in hosts if not host.startswith(("/", "@"))]
-    return [*tcp, *(["service"] if "service" in parts else [])], [host for host in hosts if host.startswith("/")]
+    hosts = (parts.get("hostaddr") or parts.get("host") or "").split(",")
+    return [host or "/var/run/postgresql" for host in hosts] + ["service"] * ("service" in parts)
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:

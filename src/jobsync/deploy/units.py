@@ -1,7 +1,5 @@
 """The unit files: which there are, and what each is told; their lines, with the reasons, are templates."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
@@ -25,8 +25,6 @@ from jobsync.http import HttpAnswer, HttpClient, NoAnswer
 from jobsync.logs import get_logger, visible
 from jobsync.masking import register_secret
 from jobsync.runner.items import ItemFailure
-
-T = TypeVar("T")
 
 # Source: docs/facts/easycars.md, "Addresses"; note .com.au and .net.au.
 ADDRESSES = {
@@ -49,23 +47,11 @@ class EasyCarsFailure(ItemFailure):
     """The vendor answered no, or not at all; `of_the_host`: the fault is its host's, whoever was asked for."""
 
     def __init__(
-        self,
-        text: str,
-        *,
-        reason: str,
-        unreachable: bool = False,
-        transient: bool = False,
-        of_the_host: bool = False,
-        retry_after_s: float | None = None,
+        self, text: str, *, of_the_host: bool = False, retry_after_s: float | None = None, **facts: Any
     ) -> None:
-        super().__init__(text, reason=reason, unreachable=unreachable, transient=transient)
-        self.of_the_host = of_the_host
-        self.retry_after_s = retry_after_s
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        names = ("reason", "unreachable", "transient", "of_the_host", "retry_after_s")
-        return {name: getattr(self, name) for name in names}
+        super().__init__(text, **facts)
+        self.of_the_host, self.retry_after_s = of_the_host, retry_after_s
+        self.facts = {"of_the_host": of_the_host, "retry_after_s": retry_after_s, **facts}
 
 
 class NotAsked(JobsyncError):
@@ -107,11 +93,7 @@ class EasyCarsClient:
 
     def fetch_stock(self, credentials: Credentials, *, item: str = "", line: HostLine | None = None) -> Envelope:
         """
-        Return one dealership's feed: Code 0 or 5, with a list.
-
-        Args:
-            item: whose feed it is, for the host's line.
-            line: without one the host is asked whatever it answers.
+        Return one dealership's feed: Code 0 or 5, with a list; without the line of its host that is asked in any case.
 
         Raises:
             EasyCarsFailure: reason `credentials_client` or `credentials_account` (never retried), `token_refused`,
@@ -254,7 +236,7 @@ class EasyCarsClient:
 
     # --- retries -----------------------------------------------------------------------------------------------------
 
-    def _retried(self, ask: Callable[[], T], *, line: HostLine | None) -> T:
+    def _retried(self, ask: Callable[[], Envelope], *, line: HostLine | None) -> Envelope:
         faults: list[BaseException] = []
 
         def deserves_another(error: BaseException) -> bool:
@@ -265,6 +247,8 @@ class EasyCarsClient:
             return transient and (line is None or line.may_go_on())
 
         def pause(seconds: float) -> None:
+            told = {"wait_s": round(seconds, 1), "error": visible(faults[-1])}
+            get_logger().warning("easycars.retry", attempt=len(faults), **told)
             if not self.pause(seconds):
                 raise faults[-1]
 
@@ -273,7 +257,6 @@ class EasyCarsClient:
             stop=stop_after_attempt(self.tries),
             wait=_wait_s,
             sleep=pause,
-            before_sleep=_log_retry,
             reraise=True,
         )(ask)
 
@@ -376,9 +359,3 @@ def _life_s(token: str) -> float:
     except (IndexError, KeyError, TypeError, ValueError, OverflowError, binascii.Error, RecursionError):
         return _TOKEN_LIFE_S
     return life if life > 0 else _TOKEN_LIFE_S
-
-
-def _log_retry(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    wait_s = round(state.next_action.sleep, 1) if state.next_action else 0.0
-    get_logger().warning("easycars.retry", attempt=state.attempt_number, wait_s=wait_s, error=visible(error))

@@ -72,11 +72,9 @@ def find_problem(name: str, value: object) -> str | None:
 
 def parse_credentials(document: object) -> Credentials:
     """
-    Check what somebody wants to store: {client_id, client_secret, account_number, account_secret, environment,
-    yard_code?}.
+    Check what somebody wants to store: four secrets, environment, yard_code?.
 
-    Raises:
-        UsageProblem: one message that names every field that is wrong; never a value.
+    UsageProblem: one message names every field that is wrong, and never a value.
     """
     if not isinstance(document, Mapping):
         raise UsageProblem("credentials: expected one JSON object")
@@ -161,8 +159,7 @@ class Cipher:
         """
         Decrypt what `encrypt` or the replaced system stored; without its place only what is bound to nothing opens.
 
-        Raises:
-            CredentialsUnreadable: wrong key, damaged text, or one that belongs elsewhere.
+        CredentialsUnreadable: wrong key, damaged text, or one that belongs elsewhere.
         """
         what = str(place) if place else "a stored secret"
         again = "set them again: jobsync credentials set " + (str(place.dealership_id) if place else "ID")

@@ -43,20 +43,12 @@ class Hosts:
     ) -> None:
         self._names = names
         self.resting = resting(names, known)
-        used = {
-            host: sum(users.get(each, 0) for each, name in names.items() if name == host) for host in names.values()
-        }
-        lines = {
-            host: HostLine(
-                known[host],
-                delay_s=0.0,
-                pause=pause,
-                spread=max(1, min(_SPREAD, used[host])),
-                probe_most_s=_PROBE_MOST_S,
-            )
-            for host in set(names.values())
-        }
-        self.lines = {environment: lines[host] for environment, host in names.items()}
+        self.lines: dict[str, HostLine] = {}
+        for host in set(names.values()):
+            served = [environment for environment, name in names.items() if name == host]
+            spread = max(1, min(_SPREAD, sum(users.get(each, 0) for each in served)))
+            line = HostLine(known[host], delay_s=0.0, pause=pause, spread=spread, probe_most_s=_PROBE_MOST_S)
+            self.lines |= dict.fromkeys(served, line)
 
     def queues(self, items: Sequence[Item]) -> list[ItemQueue]:
         """Return a queue of items for each host, and one for items that are asked nowhere."""

@@ -33,7 +33,7 @@ from jobsync.runner import items as runner
 from jobsync.runner.job import ItemResult, ItemStatus
 from jobsync.runner.run import DryRun, JobWork, Run, database_now
 
-_SMALL_FEED = 8 << 20  # bytes; a larger one keeps its turn until it is written: so few are in memory at once
+_SMALL_FEED = 8 << 20  # bytes; a larger one keeps its turn until it is written: few are in memory
 _PLANS_MOST = 3
 _SEARCHES_MOST = 5
 _LOG_STATUS = {
@@ -54,7 +54,7 @@ class StockSync(JobWork):
     job: ClassVar[Job] = STOCK_SYNC
 
     read_key: Callable[[], Cipher]  # raises ConfigurationProblem where no key is set
-    make_client: Callable[[Callable[[float], bool]], EasyCarsClient]  # gets a pause, which ends with the run
+    make_client: Callable[[Callable[[float], bool]], EasyCarsClient]  # by a pause that ends with the run
     hosts: Mapping[str, str]  # the vendor's, by environment
     settings: SystemSettings
     named: tuple[int, ...] = ()  # the dealerships asked for; empty means all that are eligible

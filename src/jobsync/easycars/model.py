@@ -194,7 +194,7 @@ class Current:
     window: Window | None = None  # None if no sync of the week has counted
     # how many rows were removed since an instant and still are, and how many of those had been advertised
     removed_since: Callable[[datetime], tuple[int, int]] = lambda _since: (0, 0)
-    elsewhere: Callable[[Sequence[str]], Collection[str]] = lambda _vins: ()  # which are listed at others
+    elsewhere: Callable[[Sequence[str]], Collection[str]] = lambda _vins: ()  # listed at others
     synced_before: bool = False
     yard_code: str | None = None  # the filter of the last complete sync
     blocked_in_a_row: int = 0  # syncs before this one in which removals were not possible

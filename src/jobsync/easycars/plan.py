@@ -139,16 +139,16 @@ def plan_stock(
     unreadable = Counter(key for car in incoming.cars for key in car.unreadable)
     plan.unreadable = policy.is_beyond(max(unreadable.values(), default=0), incoming.received)
     plan.status_map = None if policy.status_map == current.status_map else policy.status_map
-    named, doubts = _find(plan, incoming, current)
+    found = _Found(plan, incoming, current)
     words, plan.new_words = _status_words(incoming.cars, current, policy)
     plan.warnings += [
         *_drift(incoming.cars),
         *_notes((car.stock_number, note) for car in incoming.cars for note in car.warnings),
         *words,
-        *doubts,
+        *found.doubts,
         *_notes((skip.stock_number, _SKIPPED[skip.reason]._replace(seen=skip.other or "")) for skip in plan.skipped),
     ]
-    judge.removals([row for key, row in current.listed.items() if key not in named])
+    judge.removals([row for key, row in current.listed.items() if key not in found.seen])
     judge.values()
     if incoming.received == 0 and not plan.listed:
         plan.warnings.append(
@@ -158,22 +158,12 @@ def plan_stock(
     return plan
 
 
-def _find(plan: model.StockPlan, incoming: model.Incoming, current: model.Current) -> tuple[set[str], list[str]]:
-    found = _Found(plan, incoming, current)
-    for row in incoming.same:
-        found.add_same(row)
-    for start in range(0, len(incoming.cars), _ROWS_AT_ONCE):
-        batch = incoming.cars[start : start + _ROWS_AT_ONCE]
-        rows = current.rows([car.stock_key for car in batch])
-        for car in batch:
-            found.add_car(car, rows.get(car.stock_key))
-    found.add_refused()
-    found.add_new()
-    return found.seen, found.doubts
-
-
 class _Found:
-    """What becomes of the items that the feed does name; those whose key is new wait until all others are known."""
+    """
+    What becomes of the items that the feed does name, put into the plan.
+
+    Items whose key is new wait until all others are known: each may be a vehicle of ours under a new number.
+    """
 
     def __init__(self, plan: model.StockPlan, incoming: model.Incoming, current: model.Current) -> None:
         self.doubts: list[str] = []
@@ -181,8 +171,17 @@ class _Found:
         self._plan, self._incoming, self._current = plan, incoming, current
         self._protects = bool(current.other_stock_keys or current.other_vins)
         self._new: list[tuple[model.Car, model.Listed | None]] = []
+        for row in incoming.same:
+            self._add_same(row)
+        for start in range(0, len(incoming.cars), _ROWS_AT_ONCE):
+            batch = incoming.cars[start : start + _ROWS_AT_ONCE]
+            rows = current.rows([car.stock_key for car in batch])
+            for car in batch:
+                self._add_car(car, rows.get(car.stock_key))
+        self._add_refused()
+        self._add_new()
 
-    def add_same(self, row: model.Listed) -> None:
+    def _add_same(self, row: model.Listed) -> None:
         protected = self._protects or row.locally_sold or row.status == EXCLUDED
         if protected and (skip := self._protection(row, row)):
             self._plan.skipped.append(skip)
@@ -190,7 +189,7 @@ class _Found:
             self._plan.unchanged += 1
         self._see(row)
 
-    def add_car(self, car: model.Car, known: model.VehicleRow | None) -> None:
+    def _add_car(self, car: model.Car, known: model.VehicleRow | None) -> None:
         row = known.listed if known is not None else None
         if skip := self._protection(car, row):
             self._plan.skipped.append(skip)
@@ -202,7 +201,7 @@ class _Found:
             self._add_known(known, car)
         self._see(row)
 
-    def add_refused(self) -> None:
+    def _add_refused(self) -> None:
         """A refused item says that its row is not missing."""
         for key in {stock_key(item.stock_number) for item in self._incoming.refused if item.stock_number} - self.seen:
             self.seen.add(key)
@@ -212,7 +211,7 @@ class _Found:
         if row is not None and row.missing_since is not None and row.status != "removed":
             self._plan.returned.append(row)
 
-    def add_new(self) -> None:
+    def _add_new(self) -> None:
         """Create what is new, or give the row that has its VIN the new number: it is the same vehicle."""
         vins = [vin for car, _ in self._new if (vin := telling_vin(car.vin))]
         every = (self._incoming.same, self._incoming.cars, self._incoming.refused) if vins else ()
@@ -427,7 +426,7 @@ def show_plan(plan: model.StockPlan) -> list[dict[str, Any]]:
     """Return the plan in the shape of `--dry-run --json`: an entry for every stock number that is touched."""
     entries: list[dict[str, Any]] = []
 
-    def show(number: str | None, action: str, changes: _Changes | None = None, reason: str | None = None) -> None:
+    def show(number: str | None, action: str, changes: _Changes | None, reason: str | None = None) -> None:
         shown = {name: [_show(old), _show(new)] for name, (old, new) in (changes or {}).items()}
         why = {"reason": reason} if reason else {}
         entries.append({"stock_number": number, "action": action, "changes": shown, **why})

@@ -145,11 +145,9 @@ def _overview(connection: Connection, dealership_id: int | None = None) -> list[
 
 def require_key_of_others(connection: Connection, dealership_id: int, cipher: Cipher) -> None:
     """
-    Look before credentials are stored whether the key is that of the other dealerships'; keeps other writers of
-    credentials waiting until the transaction ends, so that a rotation of the key cannot come in between.
+    Raise ConfigurationProblem if the key and the previous one decrypt none of the other dealerships' credentials.
 
-    Raises:
-        ConfigurationProblem: it decrypts none of them, nor does the previous key.
+    Other writers of credentials wait until the transaction ends, so that no rotation of the key comes in between.
     """
     _lock_credentials(connection)
     others = [row for row in read_secrets(connection) if row[0] != dealership_id]
@@ -275,8 +273,7 @@ def decide_hold(connection: Connection, hold_id: int, decision: str) -> dict[str
     """
     Approve or reject a held set; the next sync of that dealership acts on it. Until then the decision can be changed.
 
-    Raises:
-        UsageProblem: there is none, it was decided so already, or a sync has acted on it or asked anew.
+    UsageProblem: there is none, it was decided so already, or a sync has acted on it or asked anew.
     """
     before = connection.execute(
         text(
@@ -374,9 +371,7 @@ def include_vehicle(connection: Connection, dealership_id: int, stock_number: st
     Give an excluded vehicle back to the feed: it is what it was before; the next sync brings what the feed says.
 
     One that the feed no longer named, or whose earlier status is unknown, comes back when the feed names it.
-
-    Raises:
-        UsageProblem: it is not excluded by a person.
+    UsageProblem: no person excluded it.
     """
     row = _require_vehicle(connection, dealership_id, stock_number)
     by_person = row["excluded_by"] == "person" or (row["status"] == "excluded" and row["excluded_by"] is None)
@@ -554,11 +549,7 @@ def rotate_key(connection: Connection, cipher: Cipher, *, bound: bool = True) ->
     """
     Encrypt every stored credential with the current key, all or nothing; returns how many.
 
-    Args:
-        bound: to its dealership and field; else in the layout of the system that was replaced.
-
-    Raises:
-        ConfigurationProblem: some can be read with neither key; nothing was changed.
+    Unbound they get the layout of the system that was replaced. ConfigurationProblem: neither key reads some.
     """
     _lock_credentials(connection)
     table, rows = easycar_credentials, read_secrets(connection)

@@ -54,12 +54,13 @@ class Dealership:
         """
         if self.attempted_ahead:
             return now
+        rule = self.rule.cron, self.rule.timezone
         if self.next_at is None or (self.seen != self.wanted.seen and not self.keeps_rule):
             # a slot of this minute counts: the tick that meets a change is often the one it was made for
             minute = now.replace(second=0, microsecond=0)
             begun = self.slot_started_at is not None and self.slot_started_at >= minute
-            return _next_slot(self.rule.cron, self.rule.timezone, now if begun else minute - timedelta(seconds=1))
-        return min(self.next_at, _next_slot(self.rule.cron, self.rule.timezone, now))
+            return _next_slot(*rule, now if begun else minute - timedelta(seconds=1))
+        return min(self.next_at, _next_slot(*rule, now))
 
 
 def next_retry(

@@ -62,10 +62,7 @@ StoredCredentials = tuple[str, ...]
 
 
 def read_credentials(connection: Connection[Any], dealership_id: int) -> StoredCredentials | None:
-    """
-    Return the active credentials as stored: four ciphertexts (client id and secret, account number and secret),
-    environment, yard code; None if there are none.
-    """
+    """Return the active credentials as stored, four ciphertexts, environment and yard code; None without any."""
     return connection.execute(
         "SELECT client_id_encrypted, client_secret_encrypted, account_number_encrypted, account_secret_encrypted,"
         " environment, yard_code FROM easycar_credentials WHERE dealership_id = %s AND is_active",
@@ -366,10 +363,7 @@ def apply_plan(
     """
     Carry out everything in the plan; the caller's transaction makes it all true at once.
 
-    Returns the plan as it was carried out, without what a trigger of the database left as it was.
-
-    Raises:
-        ChangedMeanwhile: a row to be removed is no longer what was planned with.
+    Returns the plan without what a trigger left as it was. ChangedMeanwhile: a row to be removed is another by now.
     """
     _lock_removed(connection, plan.removed)
     done = _write_rows(connection, dealership_id, plan, run_id=run_id, now=now)
@@ -826,8 +820,7 @@ def write_log(
     """
     Write the dealership's line of this run: processed = received, failed = refused.
 
-    Args:
-        plan: as it was carried out, None where there was none; its first refused items are told.
+    `plan` is as it was carried out, None where there was none; its first refused items are told.
     """
     planned, plan = plan is not None, model.StockPlan() if plan is None else plan
     counts = {name: plan.counts[name] for name in COUNT_NAMES}

@@ -62,32 +62,27 @@ def check_key(
     """
     Can every stored credential be read with the key that is set, and only where it belongs?
 
-    Args:
-        decrypt: with every key that is set; None where there is none.
-        current: with the current key only; None where no previous one is set.
+    `decrypt` takes every key that is set (None: there is none), `current` the current one (None: there is one only).
     """
     rows = read_secrets(connection)
+    name, stored = "encryption key", many(len(rows), "credential")
     if decrypt is None:
+        words = "JOBSYNC_ENCRYPTION_KEY is not set"
         if rows:
-            words = f"JOBSYNC_ENCRYPTION_KEY is not set, {many(len(rows), 'credential')} cannot be read"
-            yield model.problem(
-                "encryption key", words, "set the key that they were stored with", ExitCode.CONFIGURATION
-            )
+            what = "set the key that they were stored with"
+            yield model.problem(name, f"{words}, {stored} cannot be read", what, ExitCode.CONFIGURATION)
         else:
-            yield model.warning(
-                "encryption key", "JOBSYNC_ENCRYPTION_KEY is not set", "needed before: jobsync credentials set"
-            )
+            yield model.warning(name, words, "needed before: jobsync credentials set")
         return
-    unreadable = _unreadable(rows, decrypt)
-    if unreadable:
+    if unreadable := _unreadable(rows, decrypt):
         words = f"it does not decrypt the credentials of dealership {model.some(unreadable)}"
         what = (
             "the key they were stored with in JOBSYNC_ENCRYPTION_KEY_PREVIOUS, then jobsync credentials rotate-key;"
             " what was copied there from another dealership or field: jobsync credentials set ID"
         )
-        yield model.problem("encryption key", words, what, ExitCode.CONFIGURATION)
+        yield model.problem(name, words, what, ExitCode.CONFIGURATION)
         return
-    yield model.ok("encryption key", f"decrypts {many(len(rows), 'credential')}")
+    yield model.ok(name, f"decrypts {stored}")
     unbound = [str(number) for number, *texts in rows if any(bound_to(text) != number for text in texts)]
     if unbound:
         words = (
@@ -97,14 +92,12 @@ def check_key(
         yield model.warning("bound credentials", words, "jobsync credentials rotate-key, with the key left as it is")
     if current is None:
         return
+    words = "JOBSYNC_ENCRYPTION_KEY_PREVIOUS is set, and nothing needs it any more"
+    what = "take it out of the environment, the credential or the configuration file"
     if old := _unreadable(rows, current):
         words = f"JOBSYNC_ENCRYPTION_KEY_PREVIOUS is still needed for the credentials of dealership {model.some(old)}"
-        yield model.warning("previous key", words, "jobsync credentials rotate-key")
-    else:
-        words = "JOBSYNC_ENCRYPTION_KEY_PREVIOUS is set, and nothing needs it any more"
-        yield model.warning(
-            "previous key", words, "take it out of the environment, the credential or the configuration file"
-        )
+        what = "jobsync credentials rotate-key"
+    yield model.warning("previous key", words, what)
 
 
 def check_accounts(groups: Iterable[Sequence[Mapping[str, Any]]]) -> Iterator[model.Finding]:

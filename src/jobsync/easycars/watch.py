@@ -352,7 +352,8 @@ def _what_failed(found: DealershipFacts) -> str:
 def _out(found: DealershipFacts) -> tuple[Standing, str | None, str]:
     if found.why_not == "paused":
         reason = f": {found.paused_reason}" if found.paused_reason else ""
-        return Standing.PAUSED, f"{pause_end(found.paused_until)}{reason}", f"jobsync dealership resume {found.id}"
+        why = f"{pause_end(found.paused_until)}{reason}"
+        return Standing.PAUSED, why, f"jobsync dealership resume {found.id}"
     if found.why_not == "auto_sync_off":
         what = f"jobsync dealership set {found.id} --auto-sync"
         return Standing.OFF, "easycar_auto_sync_enabled is false", what

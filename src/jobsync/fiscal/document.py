@@ -35,16 +35,9 @@ class Party(Noun, frozen=True):
 
 
 class Summary(Noun, frozen=True):
-    """
-    What the list of documents needs to know of one.
+    """What the list of documents needs to know of one; the receiver is its Party, or the first recipient of goods."""
 
-    Args:
-        access_key: as it stands in the document; whether it is 49 right digits is judged elsewhere.
-        receiver_name, receiver_id: buyer, supplier, taxpayer withheld from, or the first recipient of the goods.
-        total: in the document's currency; None for delivery notes. A withholding names none: it is the sum.
-    """
-
-    access_key: str = tag("infoTributaria/claveAcceso")
+    access_key: str = tag("infoTributaria/claveAcceso")  # right or not
     document_code: str = ""  # as in DocumentKind
     issuer_ruc: str = tag("infoTributaria/ruc")
     issuer_name: str | None = tag("infoTributaria/razonSocial")
@@ -53,7 +46,7 @@ class Summary(Noun, frozen=True):
     issue_date: date | None = None
     receiver_name: str | None = None
     receiver_id: str | None = None
-    total: Decimal | None = None
+    total: Decimal | None = None  # None for delivery notes; of a withholding, which names none, the sum
 
 
 class Issuer(Noun, frozen=True):
@@ -122,15 +115,6 @@ class Payment(Noun, frozen=True):
     total: Amount | None = tag("total")
     term: Amount | None = tag("plazo")
     term_unit: str | None = tag("unidadTiempo")
-
-
-class Compensation(Noun, frozen=True):
-    """One `compensacion` of 2016 to 2018: points of IVA given back."""
-
-    NOT_PRINTED = ("codigo",)
-
-    rate: Amount | None = tag("tarifa")
-    amount: Amount | None = tag("valor")
 
 
 class Export(Noun, frozen=True):
@@ -213,7 +197,7 @@ class Sale(Noun, frozen=True):
     subsidy: Amount | None = tag("info/totalSubsidio")
     tip: Amount | None = tag("info/propina")
     taxes: tuple[Tax, ...] = tag("info/totalConImpuestos/totalImpuesto", "info/impuestos/impuesto")
-    compensations: tuple[Compensation, ...] = tag("info/compensaciones/compensacion")
+    compensations: tuple[Tax, ...] = tag("info/compensaciones/compensacion")  # points of IVA given back, 2016 to 2018
     payments: tuple[Payment, ...] = tag("info/pagos/pago")
     withheld_vat: Amount | None = tag("info/valorRetIva")
     withheld_income: Amount | None = tag("info/valorRetRenta")

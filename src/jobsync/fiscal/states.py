@@ -23,13 +23,3 @@ def normal_state(state: str) -> str:
     """
     plain = _INVISIBLE.sub("", unicodedata.normalize("NFKD", state).upper())
     return " ".join(_NO_WORD.sub(" ", plain).split())
-
-
-def is_authorized(state: str) -> bool:
-    """Whether a state says that the document is authorized."""
-    return normal_state(state) in AUTHORIZED
-
-
-def is_annulled(state: str) -> bool:
-    """Whether a state says that the document is annulled, or is to be."""
-    return normal_state(state) in ANNULLED

@@ -36,7 +36,7 @@ class CircuitChange:
     probed: bool  # this ask was the one that an open circuit lets through
     turned: bool  # it opened or closed just now
     too_often: bool = False
-    not_before_s: float | None = None  # how long from now the host wants to rest, where it has just said so
+    not_before_s: float | None = None  # its wish to rest, from now, if it has just said so
 
 
 def merged(before: CircuitChange | None, after: CircuitChange) -> CircuitChange:
@@ -174,9 +174,8 @@ class HostLine:
         """
         Take in how a call ended; returns what is to be remembered of it, None if nothing changed.
 
-        Args:
-            too_often: the host said that we ask too often. That opens the circuit at once; a later run's probe closes
-                it, not the answers to calls that were under way.
+        Asking too often, as the host says, opens the circuit at once; a later run's probe closes it, not the answers to
+        calls that were under way.
         """
         with self._lock:
             probed = self._open and not self._probe_over.is_set()

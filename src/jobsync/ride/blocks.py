@@ -55,7 +55,6 @@ SECTION = Ink(7.2, bold=True)
 WARNING = Ink(10.5, bold=True)
 TOTAL = Ink(7.6)
 GRAND_TOTAL = Ink(9.4, bold=True)
-LEAST_PT = 7.0
 
 WITHOUT_AUTHORIZATION = "SIN AUTORIZACIÓN – SIN VALIDEZ TRIBUTARIA"
 TEST_ENVIRONMENT = "AMBIENTE DE PRUEBAS – SIN VALIDEZ TRIBUTARIA"
@@ -209,11 +208,13 @@ def _key_pieces(sheet: Sheet, document: Document, stamp: Stamp, title: str) -> l
         box.stacked("NÚMERO DE AUTORIZACIÓN", "SIN AUTORIZACIÓN", STRONG)
     elif stamp.number and stamp.number != document.access_key:  # before 2018
         number = sheet.clean(stamp.number)
-        box.stacked("NÚMERO DE AUTORIZACIÓN", number, sheet.shrink(number, box.room, KEY, least_pt=LEAST_PT))
+        box.stacked("NÚMERO DE AUTORIZACIÓN", number, sheet.shrink(number, box.room, KEY))
     else:
         called = "NÚMERO DE AUTORIZACIÓN Y CLAVE DE ACCESO"
     if stamp.authorized:
-        box.stacked("FECHA Y HORA DE AUTORIZACIÓN", authorization_time(stamp), VALUE)
+        at = stamp.authorized_at
+        when = at.astimezone(_GUAYAQUIL).strftime("%d/%m/%Y %H:%M:%S") if at else stamp.authorized_at_text
+        box.stacked("FECHA Y HORA DE AUTORIZACIÓN", when, VALUE)
     emission = document.emission_type or "1"
     environment = {"test": "PRUEBAS", "production": "PRODUCCIÓN"}.get(document.environment or "")
     box.beside(("AMBIENTE:", environment), ("EMISIÓN:", codes.EMISSIONS.get(emission, emission)))
@@ -233,14 +234,14 @@ def _title(sheet: Sheet, room: float, title: str) -> list[str]:
 
 
 def _add_access_key(box: _Texts, text: str) -> None:
-    """Add the key in figures; as bars too if they can carry it."""
     sheet, key = box.sheet, box.sheet.clean(text) or "NO CONSTA"
     if not is_key(text):
-        box.text(key, sheet.shrink(key, box.room, KEY, least_pt=LEAST_PT))
+        box.text(key, sheet.shrink(key, box.room, KEY))
         return
     widths, module = barcode.code128(text), barcode.MODULE_MM
     wide, middle = sum(widths) * module, box.x - PAD + KEY_BOX / 2
-    left, ink = round((middle - wide / 2) / module) * module, sheet.shrink(key, wide, KEY, least_pt=LEAST_PT)
+    left = round((middle - wide / 2) / module) * module
+    ink = sheet.shrink(key, wide, KEY)
     box.pieces.append(Piece(BAR_HEIGHT + 1.3, lambda y: sheet.bars(left, y + 0.5, BAR_HEIGHT, module, widths)))
     box.pieces.append(Piece(ink.line_mm, lambda y: sheet.write(middle, y, key, ink, align="center")))
 
@@ -248,13 +249,6 @@ def _add_access_key(box: _Texts, text: str) -> None:
 def is_key(text: str) -> bool:
     """Whether the text has the shape of an access key, so that a barcode can carry it."""
     return len(text) == 49 and text.isascii() and text.isdigit()
-
-
-def authorization_time(stamp: Stamp) -> str | None:
-    """Return when the document was authorized, on Guayaquil's clocks; an unreadable time as it was sent."""
-    if stamp.authorized_at is None:
-        return stamp.authorized_at_text
-    return stamp.authorized_at.astimezone(_GUAYAQUIL).strftime("%d/%m/%Y %H:%M:%S")
 
 
 # --- texts as pieces -------------------------------------------------------------------------------------------------
@@ -428,7 +422,7 @@ def total_pieces(sheet: Sheet, totals: Sequence[TotalLine], *, currency: str | N
 def _total_piece(sheet: Sheet, line: TotalLine, text: str, room: float, fraction: float, *, first: bool) -> Piece:
     label_ink = GRAND_TOTAL if line.grand else TOTAL
     labels = sheet.wrap(head_text(sheet, line.label), TOTALS_WIDTH - room - 2 * PAD_X - 2, label_ink)
-    ink = sheet.shrink(text, _AMOUNT_MOST, label_ink, least_pt=LEAST_PT)
+    ink = sheet.shrink(text, _AMOUNT_MOST, label_ink)
     values = sheet.wrap(text, _AMOUNT_MOST, ink)
     label_height, value_height = len(labels) * label_ink.line_mm, len(values) * ink.line_mm
     height = max(label_height, value_height) + (2.4 if line.grand else 1.1)

@@ -169,7 +169,6 @@ class Storage:
                 _sync_folder(folder)
 
     def drop(self, unfinished: Path) -> None:
-        """Remove a written file that will not be placed."""
         with suppress(OSError):
             unfinished.unlink()
 

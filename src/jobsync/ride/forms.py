@@ -35,7 +35,6 @@ _NAME = "Razón Social / Nombres y Apellidos"
 
 
 def draw(flow: Flow, document: fiscal.Document) -> None:
-    """Draw everything below the two boxes."""
     match document.body:
         case fiscal.Sale() as sale:
             _draw_sale(flow, document, sale)
@@ -164,7 +163,6 @@ def _sale_notes(sheet: Sheet, document: fiscal.Document, sale: fiscal.Sale) -> l
 
 
 def _draw_reimbursements(flow: Flow, sale: fiscal.Sale) -> None:
-    """Draw the documents that somebody paid for the buyer, a row a document, below their sums."""
     paid = sale.reimbursements
     sums = [sum_ for sum_ in (sale.reimbursed_total, sale.reimbursed_base, sale.reimbursed_tax) if sum_ is not None]
     if paid or not sums or any(map(has_value, sums)):  # zeros without such documents say nothing
@@ -320,7 +318,6 @@ def _draw_recipient(flow: Flow, recipient: fiscal.Recipient, title: str) -> None
 
 
 def _notes(sheet: Sheet, document: fiscal.Document, others: Iterable[fiscal.Field] = ()) -> list[Piece]:
-    """Return what stands below the lines: additional information, other facts, the machine that printed it."""
     machine = (
         ("Marca", document.machine_brand),
         ("Modelo", document.machine_model),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 from uuid import UUID
 
 from psycopg import Connection
@@ -121,7 +121,6 @@ class GenerateRide(DocumentWork[DueRide]):
         return database_id
 
     def _find_lost(self, run: Run) -> array[int]:
-        """Return the numbers of printed documents whose file is missing or altered, newest first."""
         lost = array("q")
         printed = store.each_printed(run.transaction, access_keys=self.access_keys, tenants=self.tenants)
         for seen, (number, _key, path, sha256) in enumerate(printed):
@@ -171,17 +170,7 @@ class _NoPlace(ItemFailure):
     status = ItemStatus.HELD
 
 
-class _DraftPage(NamedTuple):
-    """A document's printed form, in a file that is not in its place yet."""
-
-    rendered: Rendered
-    unfinished: Path
-    relative: str
-
-
 class _RideWork:
-    """RIDE rendering's side of runner.items.Work."""
-
     def __init__(self, job: GenerateRide, run: Run, database_id: UUID) -> None:
         self._job = job
         self._run = run
@@ -215,27 +204,28 @@ class _RideWork:
             raise NoLongerDue("it was rendered, cancelled or deleted meanwhile")
         return number
 
-    def find(self, attempt: Attempt) -> _DraftPage:
+    def find(self, attempt: Attempt) -> tuple[Rendered, Path]:
+        """Return the printed form, and its file, which is not in its place yet."""
         ride, storage = self._rides[attempt.item.key], self._job.storage
         with attempt.run.transaction() as connection:
             source = store.read_source(connection, ride)
         rendered = self._render(ride, *source)
-        relative = storage.relative(ride.tenant_id, ride.access_key)
         with self._storing():
             storage.require_marker(self._database_id)
             unfinished = storage.write(attempt.run_id, ride.access_key, rendered.data)
         attempt.turn.callback(storage.drop, unfinished)  # unless it is in its place by then
-        return _DraftPage(rendered, unfinished, relative)
+        return rendered, unfinished
 
-    def keep(self, connection: Connection[Any], attempt: Attempt, found: _DraftPage) -> ItemResult:
+    def keep(self, connection: Connection[Any], attempt: Attempt, found: tuple[Rendered, Path]) -> ItemResult:
         """Row and rename in one transaction, the commit last."""
-        ride, rendered = self._rides[attempt.item.key], found.rendered
+        ride, (rendered, unfinished) = self._rides[attempt.item.key], found
+        path = self._job.storage.relative(ride.tenant_id, ride.access_key)
         sha256 = hashlib.sha256(rendered.data).hexdigest()
-        if not store.write_rendered(connection, ride, path=found.relative, sha256=sha256):
+        if not store.write_rendered(connection, ride, path=path, sha256=sha256):
             raise NoLongerDue("it was cancelled or deleted while it was rendered")
         with self._storing():
-            self._job.storage.place(found.unfinished, found.relative)
-        details: dict[str, Any] = {"path": found.relative, "sha256": sha256, "bytes": len(rendered.data)}
+            self._job.storage.place(unfinished, path)
+        details: dict[str, Any] = {"path": path, "sha256": sha256, "bytes": len(rendered.data)}
         if rendered.warnings:
             details["warnings"] = list(rendered.warnings)
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from jobsync.fiscal.states import is_authorized
+from jobsync.fiscal.states import AUTHORIZED, normal_state
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """What the SRI said of the document."""
-
     state: str | None = None  # `estado` as it was spelled; None for a bare document
     number: str | None = None  # `numeroAutorizacion`; None is the access key, which is the same thing since 2018
     authorized_at: datetime | None = None  # aware; if unknown, nothing stands in for it
@@ -19,7 +17,7 @@ class Stamp:
 
     @property
     def authorized(self) -> bool:
-        return is_authorized(self.state or "")
+        return normal_state(self.state or "") in AUTHORIZED
 
 
 @dataclass(frozen=True)

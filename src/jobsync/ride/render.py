@@ -19,14 +19,10 @@ _SHOWN = 5
 
 def render(document: Document, stamp: Stamp, *, logo: Logo | None = None, attach_xml: bytes | None = None) -> Rendered:
     """
-    Return the printed form of a fiscal document.
+    Return the printed form of a fiscal document: for the same arguments the same bytes, in every process and time zone.
 
-    Args:
-        stamp: what the SRI said of it; without an authorization every page is marked.
-        logo: stands above the issuer; one that cannot be used is left out, with a warning.
-        attach_xml: the authorized XML, to be carried inside the PDF.
-
-    The same arguments give the same bytes in every process and time zone.
+    Without an authorization in the stamp every page is marked. A logo that cannot be used is left out, with a warning;
+    the XML, if it is to be attached, is carried inside the PDF.
     """
     warnings: list[str] = []
     picture = _picture(logo, warnings)
@@ -36,12 +32,14 @@ def render(document: Document, stamp: Stamp, *, logo: Logo | None = None, attach
     flow = blocks.begin(sheet, document, stamp, title=title, logo_ratio=ratio)
     forms.draw(flow, document)
     blocks.finish(sheet, document, stamp, title=title)
+    created = stamp.authorized_at or datetime.combine(document.issue_date or _NO_DATE, time.min, UTC)
+    file_name = re.sub("[^0-9A-Za-z]", "_", document.access_key)[:60]
     data = pdf.assemble(
         sheet.contents(),
         size="latin" if sheet.latin else "full",
         picture=picture,
-        created=_created(document, stamp),
-        attachment=(f"{re.sub('[^0-9A-Za-z]', '_', document.access_key)[:60]}.xml", attach_xml) if attach_xml else None,
+        created=created.astimezone(UTC),
+        attachment=(f"{file_name}.xml", attach_xml) if attach_xml else None,
         title=f"{title} {document.series_number or ''}".strip(),
         author=document.issuer.name,
         subject=f"RIDE {document.access_key}".strip(),
@@ -58,12 +56,6 @@ def _picture(logo: Logo | None, warnings: list[str]) -> RasterImageInfo | None:
     except pdf.UnusablePicture as error:
         warnings.append(f"{logo.name} was left out: {error}")
         return None
-
-
-def _created(document: Document, stamp: Stamp) -> datetime:
-    if stamp.authorized_at is not None:
-        return stamp.authorized_at.astimezone(UTC)
-    return datetime.combine(document.issue_date or _NO_DATE, time.min, UTC)
 
 
 def _warnings(document: Document, stamp: Stamp, sheet: Sheet) -> list[str]:

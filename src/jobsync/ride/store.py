@@ -28,7 +28,6 @@ class DueRide(Waiting):
 
     @property
     def authorized(self) -> bool:
-        """Whether it may have a printed form."""
         return self.status == "authorized" and not self.deleted
 
 

@@ -8,9 +8,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from jobsync.cli.command import Answer, command, flag, group, said
+from jobsync.cli.command import Answer, argument, command, flag, group, option, said
 from jobsync.cli.output import say
 from jobsync.errors import UsageProblem
 from jobsync.proxies import exempting, read_proxies
@@ -24,18 +22,17 @@ from jobsync.wiring import Tools
 
 app = group("Stand-ins for the outside services.")
 ScenarioFile = Annotated[
-    Path | None,
-    typer.Option("--scenario", metavar="FILE", help="TOML or JSON; default: six dealerships, and an SRI that answers."),
+    Path | None, option("FILE", "TOML or JSON; default: six dealerships, and an SRI that answers.", "--scenario")
 ]
-Environment = Annotated[str, typer.Option(metavar="NAME", help="test or production.")]
+Environment = Annotated[str, option("NAME", "test or production.")]
 
 
 @command("sandbox serve --port 8080", of=app)
 def serve(
     tools: Tools,
     scenario: ScenarioFile = None,
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Listen here.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0: any free one.")] = 0,
+    host: Annotated[str, option("ADDRESS", "Listen here.")] = "127.0.0.1",
+    port: Annotated[int, option("N", "0: any free one.", min=0, max=65535)] = 0,
 ) -> None:
     """Serve the stand-ins until SIGTERM or Ctrl-C; prints the variables that lead there."""
     environ = tools.environ
@@ -60,7 +57,7 @@ def serve(
 def seed_(
     tools: Tools,
     scenario: ScenarioFile = None,
-    documents: Annotated[int, typer.Option(min=0, max=100_000, metavar="N", help="How many.")] = 12,
+    documents: Annotated[int, option("N", "How many.", min=0, max=100_000)] = 12,
     environment: Environment = "test",
     add: Annotated[bool, flag("Also where dealerships or tenants are already; what is there stays.")] = False,
 ) -> Answer:
@@ -95,9 +92,9 @@ def _code(environment: str) -> str:
 
 @command("sandbox documents inbox --count 20", of=app)
 def documents(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Made if it is not there.")],
-    count: Annotated[int, typer.Option(min=1, max=1_000_000, metavar="N", help="How many.")] = 12,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Other documents for another seed.")] = 1,
+    folder: Annotated[Path, argument("FOLDER", "Made if it is not there.")],
+    count: Annotated[int, option("N", "How many.", min=1, max=1_000_000)] = 12,
+    seed: Annotated[int, option("N", "Other documents for another seed.", min=0)] = 1,
     environment: Environment = "test",
     rich: Annotated[bool, flag("Up to 20 lines, and what else documents can have.")] = False,
 ) -> Answer:

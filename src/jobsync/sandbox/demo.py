@@ -77,27 +77,6 @@ most of them at once, refuses one, and takes its time over another.
 
 """
 
-_REFUSED = """
-One was refused. This is its story, and what the code means:
-
-"""
-
-_SLOW = """
-One was still in process: the timer asks again, ever more rarely. A person may ask at once:
-
-"""
-
-_PAGES = """
-What is authorized gets its printed form (RIDE), within a minute if the timer runs:
-
-"""
-
-_PRINTED = """
-{number} PDFs, all six kinds of documents among them:
-
-    {folder}
-"""
-
 _SLOW_S = 2.0
 
 
@@ -116,14 +95,9 @@ def demo(context: typer.Context, tools: Tools) -> None:
         serve(service) as cars,
         serve(SriSandbox(decisions(documents))) as taxes,
     ):
-        show = Show(
-            context.find_root().command,
-            {
-                **{name: text for name, text in tools.environ.items() if not name.startswith("JOBSYNC_")},
-                **exempting(tools.environ, "127.0.0.1"),
-                **addresses(lease.url, cars, taxes, storage=pages),
-            },
-        )
+        environ = {name: text for name, text in tools.environ.items() if not name.startswith("JOBSYNC_")}
+        environ |= exempting(tools.environ, "127.0.0.1") | addresses(lease.url, cars, taxes, storage=pages)
+        show = Show(context.find_root().command, environ)
         play(show, service, documents, folder / "submitted", pages)
     write(_OUTRO.format(command=command_here()))
 
@@ -165,8 +139,6 @@ def command_here() -> str:
 
 
 class Show:
-    """Runs commands of the program in this process and shows them as somebody would type them."""
-
     def __init__(self, program: Any, environ: dict[str, str]) -> None:
         self.program, self.environ = program, environ
 
@@ -175,7 +147,6 @@ class Show:
         self._run(arguments, expect)
 
     def ask(self, *arguments: str) -> Any:
-        """Run a command quietly and return its JSON document."""
         with redirect_stdout(StringIO()) as out:
             self._run((*arguments, "--json"), 0)
         return json.loads(out.getvalue())
@@ -187,7 +158,6 @@ class Show:
 
 
 def _explain(show: Show) -> None:
-    """Show what of the second night a person would ask about."""
     rows: list[Any] = []
     for title, words in (
         ("Prices that changed, cars that were sold", ("stock", "changes")),
@@ -203,9 +173,6 @@ def _explain(show: Show) -> None:
     write(_HELD.format(number=len(held["stock_numbers"]), id=held["id"], dealership=held["dealership_id"]))
 
 
-# --- documents -------------------------------------------------------------------------------------------------------
-
-
 def submitted() -> list[Invented]:
     """Invent the documents; the last one will be refused, the one before takes its time."""
     documents = list(invent_documents(6, seed=11, issuers=1, rich=True))
@@ -213,7 +180,6 @@ def submitted() -> list[Invented]:
 
 
 def decisions(documents: Sequence[Invented]) -> SriScenario:
-    """Return what becomes of the documents."""
     return SriScenario(
         latency_ms=120,
         rules=(
@@ -245,13 +211,13 @@ def _play_documents(show: Show, documents: Sequence[Invented], folder: Path, sto
     show.command("invoice", "import", str(folder))
     show.command(CHECK_AUTHORIZATIONS.name)
     asked = time.monotonic()  # the slow one's time began before
-    write(_REFUSED)
+    write("\nOne was refused. This is its story, and what the code means:\n\n")
     show.command("invoice", "show", documents[-1].key)
     show.command("sri", "explain", "39")
-    write(_SLOW)
+    write("\nOne was still in process: the timer asks again, ever more rarely. A person may ask at once:\n\n")
     time.sleep(max(0.0, asked + _SLOW_S - time.monotonic()))
     show.command(CHECK_AUTHORIZATIONS.name, "--access-key", documents[-2].key)
-    write(_PAGES)
+    write("\nWhat is authorized gets its printed form (RIDE), within a minute if the timer runs:\n\n")
     show.command(GENERATE_RIDE.name)
     with suppress(OSError):
         (storage / ".unfinished").rmdir()  # a run's own; nobody who opens the folder should wonder
@@ -259,4 +225,4 @@ def _play_documents(show: Show, documents: Sequence[Invented], folder: Path, sto
     kinds = {page.name[8:10] for page in pages}
     if len(pages) < len(documents) - 1 or len(kinds) != 6:
         raise DemoFailed(f"demo: {len(pages)} PDFs of {len(kinds)} kinds of documents, expected 8 of 6")
-    write(_PRINTED.format(number=len(documents) - 1, folder=storage))
+    write(f"\n{len(documents) - 1} PDFs, all six kinds of documents among them:\n\n    {storage}\n")

@@ -139,7 +139,8 @@ def make_key(
 
 def is_key(text: str) -> bool:
     """Whether a text is a key: 49 digits, the last one right, of a kind that exists."""
-    return bool(re.fullmatch("[0-9]{49}", text)) and check_digit(text[:48]) == text[48] and text[8:10] in KINDS
+    digits = re.fullmatch("[0-9]{49}", text) is not None
+    return digits and check_digit(text[:48]) == text[48] and text[8:10] in KINDS
 
 
 # --- what is asked for -----------------------------------------------------------------------------------------------
@@ -319,7 +320,6 @@ class _Document:
         return _Tax("2", *self.rate, base, _share(base, self.rate[1]))
 
     def parts(self, total: int) -> list[int]:
-        """In which parts a total is paid."""
         first = total if total < 2000 or self.rng.random() < 0.6 else total // 3
         return [first, total - first] if first != total else [total]
 

@@ -15,8 +15,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs
+from wsgiref.types import WSGIEnvironment
 
 import msgspec
 
@@ -24,17 +25,12 @@ from jobsync.sandbox.scenario import NORMAL, Behaviour, Body, Client, Dealer, Sc
 from jobsync.sandbox.stand_in import Reply, StandIn, Text, plain, read_body
 from jobsync.sandbox.stock import entries_on
 
-if TYPE_CHECKING:
-    from wsgiref.types import WSGIEnvironment
-
 REQUESTS_KEPT = 10_000
 _JSON = "application/json; charset=utf-8"
 
 
 @dataclass
 class SeenRequest:
-    """A request as the stand-in saw it."""
-
     operation: str
     at: float
     night: int
@@ -171,7 +167,6 @@ class EasyCarsSandbox(StandIn):
         return self.misbehave(behaviour)
 
     def _list(self, dealer: Dealer, night: int, yard: str | None) -> bytes:
-        """Return the JSON array of a dealer's items; kept until the night turns."""
         key = (dealer.account_number, night, yard)
         with self._building:
             if key not in self._lists:

@@ -86,7 +86,6 @@ class Night(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def feed(self) -> Items | Body | None:
-        """What is sent instead of invented stock."""
         return next((feed for feed in (self.items, self.items_file, self.body_file) if feed is not None), None)
 
 
@@ -141,8 +140,6 @@ _DEFAULT_DEALERS = (
 
 
 class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
-    """All that the stand-ins play."""
-
     clients: Annotated[tuple[Client, ...], Meta(min_length=1)] = (_SANDBOX_CLIENT,)
     dealers: Annotated[tuple[Dealer, ...], Meta(min_length=1)] = _DEFAULT_DEALERS
     night: Annotated[int, Meta(ge=1, le=10_000_000)] = 1

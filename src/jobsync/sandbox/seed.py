@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import Connection, select, text
 
 from jobsync.db.tables import dealerships, tenants
 from jobsync.easycars import registry as stock
@@ -18,14 +18,10 @@ from jobsync.errors import UsageProblem
 from jobsync.fiscal.element import UnreadableDocument
 from jobsync.fiscal.read import read_summary
 from jobsync.sandbox.documents import ENVIRONMENTS, invent_documents, is_key, taxpayer_of, write_documents
+from jobsync.sandbox.scenario import Scenario
 from jobsync.sri import registry as documents
 from jobsync.sri.import_ import find_files, take_in
 from jobsync.sri.parse import UnreadableFile, open_file
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from jobsync.sandbox.scenario import Scenario
 
 ZONE = "Australia/Sydney"  # where EasyCars' customers are
 
@@ -57,26 +53,18 @@ def seed(
         else:
             write_documents(Path(folder), invent_documents(invented, issuers=2, environment=ENVIRONMENTS[environment]))
             files = list(find_files([Path(folder)]))
-        added = _add_dealerships(connection, cipher, scenario, names)
+        added: list[dict[str, object]] = []
+        for dealer in (dealer for dealer in scenario.dealers if dealer.name not in names):
+            row = stock.add_dealership(connection, dealer.name, timezone=ZONE, email=None)
+            stored = parse_credentials(scenario.credentials_to_store(dealer))
+            stock.set_credentials(connection, row["id"], stored, cipher)
+            added.append({"id": row["id"], "name": dealer.name})
         issuers = _add_tenants(connection, files, rucs)
         taken = Counter[str]()
         take_in(files, transaction=lambda: nullcontext(connection), told=lambda file: taken.update([file.status]))
     if taken:
         documents.record_import(connection, ["jobsync sandbox seed"], dict(taken))
     return {"dealerships": added, "tenants": issuers, "documents": dict(taken)}
-
-
-def _add_dealerships(
-    connection: Connection, cipher: Cipher, scenario: Scenario, there: set[str]
-) -> list[dict[str, object]]:
-    added: list[dict[str, object]] = []
-    for dealer in scenario.dealers:
-        if dealer.name not in there:
-            row = stock.add_dealership(connection, dealer.name, timezone=ZONE, email=None)
-            stored = parse_credentials(scenario.credentials_to_store(dealer))
-            stock.set_credentials(connection, row["id"], stored, cipher)
-            added.append({"id": row["id"], "name": dealer.name})
-    return added
 
 
 def _add_tenants(connection: Connection, files: Iterable[Path], there: set[str]) -> list[dict[str, object]]:

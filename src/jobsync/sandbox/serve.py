@@ -7,23 +7,21 @@ import socket
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from jobsync.errors import ConfigurationProblem, UsageProblem
 from jobsync.sandbox.easycars import EasyCarsSandbox
 from jobsync.sandbox.sri import SriSandbox
-
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
-
 
 EASYCARS_PATH = "/ECService/StockService/"
 SRI_PATH = "/comprobantes-electronicos-ws/"
 _AT_ONCE = 16  # requests
 
 
-class Served:
+class Served(AbstractContextManager["Served"]):
     """
     A running stand-in; leaving the `with` block closes its socket and ends its threads, cutting requests under way.
 
@@ -56,9 +54,6 @@ class Served:
         )
         self._loop = threading.Thread(target=self._run, name="sandbox-http", daemon=True)
         self._loop.start()
-
-    def __enter__(self) -> Served:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+from wsgiref.types import WSGIEnvironment
 
 from lxml import etree
 from markupsafe import Markup
@@ -20,9 +21,6 @@ from markupsafe import Markup
 from jobsync.sandbox.documents import invent_document, is_key, make_key, templates
 from jobsync.sandbox.sri_scenario import Play, SriBehaviour, SriScenario
 from jobsync.sandbox.stand_in import Reply, StandIn, plain, read_body
-
-if TYPE_CHECKING:
-    from wsgiref.types import WSGIEnvironment
 
 OPERATION = "AutorizacionComprobantesOffline"
 ASKS_KEPT = 1_000_000
@@ -126,9 +124,6 @@ def _draw(rng: Random, span: float | list[float]) -> float:
     return rng.uniform(*span) if isinstance(span, list) else rng.uniform(span, span)
 
 
-# --- what is said ----------------------------------------------------------------------------------------------------
-
-
 class _Node(NamedTuple):
     state: str
     number: str | None = None
@@ -175,7 +170,9 @@ def _waiting(key: str, play: Play) -> Reply:
 def _decided(key: str, play: Play, document: str, at: datetime) -> Reply:
     oddities, codes, authorized = play.oddities, play.codes or ("39",), play.outcome == "authorized"
     test = (key[23] == "1") != ("other_environment" in oddities)
-    environment = {True: ("PRUEBAS", "1"), False: ("PRODUCCIÓN", "2")}[test]["bare_environment" in oddities]
+    environment = "PRUEBAS" if test else "PRODUCCIÓN"
+    if "bare_environment" in oddities:
+        environment = "1" if test else "2"
     inside = _document_inside(key, document, oddities)
 
     def node(state: str, codes: Iterable[str], minutes_before: int = 0, number: str | None = None) -> _Node:
@@ -189,9 +186,11 @@ def _decided(key: str, play: Play, document: str, at: datetime) -> Reply:
     else:
         last = node("RECHAZADO" if play.outcome == "rejected" else "NO AUTORIZADO", codes)
     refused = "NO AUTORIZADO" if authorized else last.state
-    before = [node(refused, codes, minutes) for minutes in ((9, 4) if authorized else (60,)) if "several" in oddities]
-    after = [node(refused, codes, 2)] if authorized and "several_after" in oddities else []
-    return _reply(key=key, nodes=[*before, last, *after], oddities=oddities)
+    before = ((9, 4) if authorized else (60,)) if "several" in oddities else ()  # minutes
+    nodes = [*(node(refused, codes, minutes) for minutes in before), last]
+    if authorized and "several_after" in oddities:
+        nodes.append(node(refused, codes, 2))
+    return _reply(key=key, nodes=nodes, oddities=oddities)
 
 
 _DATES = {

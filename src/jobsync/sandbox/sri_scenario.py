@@ -101,7 +101,8 @@ class SriScenario(Play, frozen=True):
 
     def play_for(self, key: str) -> tuple[int, Play]:
         """Return the number of the rule that fits a key (0: none) and what is played."""
-        return next(((number, rule) for number, rule in enumerate(self.rules, 1) if rule.fits(key)), (0, self))
+        fitting = (place for place in enumerate(self.rules, 1) if place[1].fits(key))
+        return next(fitting, (0, self))
 
 
 # Everything is authorized after two to eight seconds in process, but for keys that end in 7 (refused with 39), 6 (a

@@ -8,14 +8,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, TypeVar
+from http.client import responses
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from msgspec import Meta, Struct
 from msgspec.structs import fields
-
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
 
 BODY_BYTES_MAX = 64 * 1024
 _HTML = "text/html; charset=utf-8"
@@ -67,8 +65,6 @@ class ConnectionDropped(ConnectionError):  # it is what happens, not a fault of 
 
 
 class Reply(NamedTuple):
-    """An answer before anything happens to it on the way."""
-
     body: bytes
     content_type: str
     status: int = 200
@@ -76,7 +72,6 @@ class Reply(NamedTuple):
 
 
 def plain(status: int, text: str) -> Reply:
-    """Return an answer in plain text."""
     return Reply(text.encode() + b"\n", "text/plain; charset=utf-8", status)
 
 
@@ -102,10 +97,7 @@ class StandIn:
     """
     The application; `…/__control` tells its state (GET) and changes it (POST).
 
-    Args:
-        latency_ms: before every answer.
-        now: seconds since the epoch.
-        sleep: how latency, `slow` and `drip` wait; None waits really, and gives up when the server closes.
+    `sleep` is how latency, `slow` and `drip` wait; None waits really, and gives up when the server closes.
     """
 
     FIREWALL_PAGE: ClassVar[bytes]
@@ -168,8 +160,7 @@ class StandIn:
     def _start(
         self, reply: Reply, behaviour: Behaviour, start_response: StartResponse, on_close: Callable[[], None]
     ) -> Iterable[bytes]:
-        known = reply.status in HTTPStatus.__members__.values()
-        phrase = HTTPStatus(reply.status).phrase if known else "Sandbox"
+        phrase = responses.get(reply.status, "Sandbox")
         headers = [("Content-Type", reply.content_type), ("Content-Length", str(len(reply.body))), *reply.headers]
         start_response(f"{reply.status} {phrase}", headers)
         chunks: Iterable[bytes] = (reply.body,)

@@ -50,24 +50,17 @@ class CodeClass(StrEnum):
 
 @dataclass(frozen=True)
 class Explanation:
-    """
-    What a code means.
-
-    Args:
-        stage: which service or check says it.
-        certain: whether the meaning was read in the SRI's own table.
-        by: who has to act, if others than the class says.
-    """
+    """What a code means."""
 
     code: str
-    stage: str
+    stage: str  # which service or check says it
     code_class: CodeClass
     meaning: str
     advice: str
     source: str = _TABLE
     known: bool = True
-    certain: bool = True
-    by: str = ""
+    certain: bool = True  # the meaning was read in the SRI's own table
+    by: str = ""  # who has to act, if others than the class says
 
     @property
     def who(self) -> str:
@@ -102,7 +95,7 @@ def _old(code: str, meaning: str) -> Explanation:
     return Explanation(code, _OLD_TABLE, CodeClass.STATE_DECIDES, meaning, _STATE_DECIDES, source=_OLD, certain=False)
 
 
-_KNOWN: tuple[Explanation, ...] = (
+_KNOWN = (
     Explanation("2", _A, CodeClass.TENANT_MUST_ACT, "The issuer's RUC is not in the state active.",
         "The taxpayer has to reactivate the RUC with the SRI; nothing can be issued before."),
     Explanation("10", _A, CodeClass.TENANT_MUST_ACT,

@@ -45,22 +45,23 @@ def build_authorization_request(access_key: str) -> bytes:
 class Asked:
     """One ask and what came of it."""
 
+    key: AccessKey
     answer: Answer | Fault
     body: bytes  # byte for byte; empty if no answer came
     http_status: int | None  # None if no answer came
     duration_ms: int
 
 
+@dataclass(frozen=True, repr=False)
 class SriClient:
-    """Asks one of the SRI's two hosts; `base_url`, `scheme://host[:port]`, replaces both."""
+    """Asks one of the SRI's two hosts."""
 
-    def __init__(self, http: HttpClient, *, base_url: str | None = None) -> None:
-        self._http = http
-        self._base_url = base_url
+    http: HttpClient
+    base_url: str | None = None  # `scheme://host[:port]`, replaces both
 
     def host(self, environment: Environment) -> str:
         """Return the name under which the environment's service is paced and its outages are remembered."""
-        return urlsplit(self._base_url or ADDRESSES[environment]).netloc.rpartition("@")[2].lower()
+        return urlsplit(self.base_url or ADDRESSES[environment]).netloc.rpartition("@")[2].lower()
 
     def ask(self, key: AccessKey, *, sending: AbstractContextManager[None] | None = None) -> Asked:
         """Ask once; whatever goes wrong comes back as a Fault. `sending` is around the moment when the call leaves."""
@@ -68,8 +69,8 @@ class SriClient:
         answer: Answer | Fault
         body, status = b"", None
         try:
-            got = self._http.post(
-                (self._base_url or ADDRESSES[key.environment]).rstrip("/") + PATH,
+            got = self.http.post(
+                (self.base_url or ADDRESSES[key.environment]).rstrip("/") + PATH,
                 deadline_s=DEADLINE_S,
                 headers=HEADERS,
                 content=build_authorization_request(key.text),
@@ -81,4 +82,4 @@ class SriClient:
         else:
             body, status = bytes(got.body), got.status
             answer = parse_answer(body, http_status=status, content_type=got.headers.get("content-type"))
-        return Asked(answer, body, status, round((time.monotonic() - started) * 1000))
+        return Asked(key, answer, body, status, round((time.monotonic() - started) * 1000))

@@ -20,7 +20,7 @@ from jobsync.fiscal.access_key import AccessKey, AccessKeyError, parse_access_ke
 from jobsync.fiscal.document import Summary
 from jobsync.fiscal.element import UnreadableDocument
 from jobsync.fiscal.read import read_summary
-from jobsync.fiscal.states import is_authorized
+from jobsync.fiscal.states import AUTHORIZED, normal_state
 from jobsync.runner.run import database_now
 from jobsync.sri import store
 from jobsync.sri.model import Authorization, DocumentFile, DocumentStatus
@@ -42,10 +42,6 @@ class Taken:
     access_key: str | None = None
     reason: str | None = None
     unknown_ruc: str | None = None  # of the issuer, where the file was refused because no tenant has it
-
-
-class FileRefused(Exception):
-    """Why a file does not go in; it never leaves this module."""
 
 
 @dataclass(frozen=True)
@@ -70,27 +66,24 @@ def find_files(paths: Sequence[Path]) -> Iterator[Path]:
     Raises:
         UsageProblem: a path does not exist or cannot be looked at, or a folder cannot be listed.
     """
+
+    def fail(error: OSError) -> None:
+        raise UsageProblem(f"{error.filename}: cannot be listed ({error.strerror})")
+
     for path in paths:
         try:
             is_folder, exists = path.is_dir(), path.exists()
         except OSError as error:
             raise UsageProblem(f"{path}: cannot be looked at ({error.strerror})") from None
-        if is_folder:
-            yield from _below(path)
-        elif exists:
-            yield path
-        else:
+        if not exists:
             raise UsageProblem(f"{path}: no such file or folder")
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    def fail(error: OSError) -> None:
-        raise UsageProblem(f"{error.filename}: cannot be listed ({error.strerror})")
-
-    for where, folders, files in os.walk(folder, onerror=fail):
-        folders.sort()
-        names = (name for name in sorted(files) if name.lower().endswith(".xml") and not name.startswith("."))
-        yield from map(Path(where).joinpath, names)
+        if not is_folder:
+            yield path
+            continue
+        for where, folders, files in os.walk(path, onerror=fail):
+            folders.sort()
+            names = (name for name in sorted(files) if name.lower().endswith(".xml") and not name.startswith("."))
+            yield from map(Path(where).joinpath, names)
 
 
 def take_in(
@@ -149,39 +142,39 @@ def _read(path: Path, tenant: str | None) -> IncomingFile | Taken:
         try:
             key = parse_access_key(summary.access_key)
         except AccessKeyError as error:
-            raise FileRefused(f"infoTributaria/claveAcceso: {error}") from None
+            raise UnreadableFile(f"infoTributaria/claveAcceso: {error}") from None
         key.require_ruc(summary.issuer_ruc)
         if summary.document_code != key.document_code:
-            raise FileRefused(
+            raise UnreadableFile(
                 f"it is a document of type {summary.document_code}, its key is of type {key.document_code}"
             )
         if tenant is not None and key.ruc != tenant:
-            raise FileRefused(f"it is of RUC {key.ruc}, expected {tenant}")
+            raise UnreadableFile(f"it is of RUC {key.ruc}, expected {tenant}")
         said = _authorization(opened.authorization, key)
         return IncomingFile(name, raw, opened, key, summary, said)
-    except (FileRefused, UnreadableFile, UnreadableDocument, AccessKeyError) as error:
+    except (UnreadableFile, UnreadableDocument, AccessKeyError) as error:
         return Taken(name, "refused", key.text if key else None, str(error))
 
 
 def _read_bytes(path: Path) -> bytes:
     try:
         if not path.is_file():
-            raise FileRefused("it is not a regular file")
+            raise UnreadableFile("it is not a regular file")
         with path.open("rb") as file:
             raw = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise FileRefused(f"it cannot be read ({error.strerror or type(error).__name__})") from None
+        raise UnreadableFile(f"it cannot be read ({error.strerror or type(error).__name__})") from None
     if len(raw) > MOST_BYTES:
-        raise FileRefused(f"it is larger than {MOST_BYTES >> 20} MB")
+        raise UnreadableFile(f"it is larger than {MOST_BYTES >> 20} MB")
     return raw
 
 
 def _authorization(said: Authorization | None, key: AccessKey) -> Authorization | None:
     """Return what a file says only if it says AUTORIZADO; about anything else the SRI is asked."""
-    if said is None or not is_authorized(said.state):
+    if said is None or normal_state(said.state) not in AUTHORIZED:
         return None
     if said.number is not None and len(said.number) == len(key.text) and said.number != key.text:
-        raise FileRefused(f"its authorization number {said.number} is not its access key {key.text}")
+        raise UnreadableFile(f"its authorization number {said.number} is not its access key {key.text}")
     return said
 
 
@@ -242,7 +235,6 @@ def _find(raw: Driver, incoming: IncomingFile, locking: LiteralString = "") -> T
 
 
 def _judge(incoming: IncomingFile, tenant_id: int, there: There) -> Taken:
-    """Return what becomes of a file whose document is here already."""
     waiting = there.status not in (DocumentStatus.AUTHORIZED, DocumentStatus.CANCELLED)
     news = incoming.said is not None and waiting
     if there.tenant_id != tenant_id:

@@ -14,7 +14,7 @@ from psycopg import Connection
 
 from jobsync.documents import ChosenDocuments, DocumentWork
 from jobsync.errors import JobsyncError, UsageProblem
-from jobsync.fiscal.access_key import AccessKey, AccessKeyError, parse_access_key
+from jobsync.fiscal.access_key import AccessKeyError
 from jobsync.fiscal.element import UnreadableDocument
 from jobsync.fiscal.read import read_summary
 from jobsync.hosts.circuit import CircuitChange, HostLine, HostState
@@ -102,15 +102,6 @@ def _leave_out(document: DueDocument) -> ItemResult | None:
     return None
 
 
-def _check_key(document: DueDocument) -> AccessKey | AccessKeyError:
-    try:
-        key = parse_access_key(document.access_key)
-        key.require_ruc(document.tenant_ruc)
-    except AccessKeyError as error:
-        return error
-    return key
-
-
 @dataclass(frozen=True)
 class _CheckedDocument:
     """What was found out of a document."""
@@ -132,7 +123,6 @@ class _CheckWork:
         self._job = job
         self._now, self._read_at = now, time.monotonic()
         self._documents: dict[str, DueDocument] = {}
-        self._keys: dict[str, AccessKey | AccessKeyError] = {}
         self._hosts = {name: HostLine(state, delay_s=job.delay_s, pause=pause) for name, state in hosts.items()}
 
     @property
@@ -143,13 +133,11 @@ class _CheckWork:
     def take(self, documents: Sequence[DueDocument]) -> None:
         """Turn to these documents; what was learned of the hosts stays."""
         self._documents = {document.access_key: document for document in documents}
-        self._keys = {name: _check_key(document) for name, document in self._documents.items()}
 
     def lines(self) -> list[ItemQueue]:
-        """Return a line for each host, and one for documents that the SRI is not asked about."""
         by_host: dict[str | None, list[Item]] = {}
-        for name, document in self._documents.items():
-            by_host.setdefault(self._host(name), []).append(document.item(named=bool(self._job.access_keys)))
+        for document in self._documents.values():
+            by_host.setdefault(self._host(document), []).append(document.item(named=bool(self._job.access_keys)))
         gates = {host: lambda _item, line=line: line.admit() for host, line in self._hosts.items()}
         return [ItemQueue(items, None if host is None else gates[host]) for host, items in by_host.items()]
 
@@ -167,12 +155,13 @@ class _CheckWork:
                 if idle_s is not None:
                     store.write_last_start(connection, host, idle=timedelta(seconds=idle_s))
 
-    def _host(self, name: str) -> str | None:
-        key = self._keys[name]
+    def _host(self, document: DueDocument) -> str | None:
+        key = document.key
         return None if isinstance(key, AccessKeyError) else self._job.client.host(key.environment)
 
     def begin(self, connection: Connection[Any], item: Item) -> int:
-        document, host = self._documents[item.key], self._host(item.key)
+        document = self._documents[item.key]
+        host = self._host(document)
         next_in = back_off(document, self._clock)
         paced = self._job.delay_s > 0
         number = store.begin_attempt(connection, document, next_in=next_in, host=host, paced=paced)
@@ -184,7 +173,7 @@ class _CheckWork:
 
     def find(self, attempt: Trial) -> _CheckedDocument:
         document = replace(self._documents[attempt.item.key], check_count=attempt.number)
-        key = self._keys[document.access_key]
+        key = document.key
         if isinstance(key, AccessKeyError):  # no answer can help: a person has to look
             return _CheckedDocument(document, Verdict(Outcome.NEEDS_ATTENTION, key.problem, advice=str(key)))
         host = self._job.client.host(key.environment)
@@ -250,12 +239,11 @@ def _write(connection: Connection[Any], found: _CheckedDocument) -> bool:
     summary = None
     with suppress(UnreadableDocument):  # what the document does not tell readably stays empty
         summary = read_summary(said.document) if said.document is not None else None
-    columns = store.columns_of(parse_access_key(document.access_key), summary)
+    columns = store.columns_of(found.asked.key, summary)
     return store.write_authorized(connection, document, said, answer=found.asked.body, columns=columns)
 
 
 def _events(found: _CheckedDocument) -> list[Event]:
-    """Return the ask itself with its first message, then a row for each further message and warning."""
     verdict, asked = found.verdict, found.asked
     told = Event(
         str(verdict.outcome),

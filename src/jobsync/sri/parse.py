@@ -20,7 +20,7 @@ from lxml import etree
 
 from jobsync.errors import JobsyncError
 from jobsync.fiscal.access_key import Environment
-from jobsync.fiscal.states import is_annulled, is_authorized
+from jobsync.fiscal.states import ANNULLED, AUTHORIZED, normal_state
 from jobsync.logs import visible
 from jobsync.sri.model import Answer, Authorization, DocumentFile, Fault, FaultKind, Message
 
@@ -50,7 +50,7 @@ _LONG_DIGITS = re.compile(r"\d{10,}")
 
 
 class UnreadableFile(JobsyncError):
-    """A file holds no fiscal document that can be read; the text says what is wrong and what was expected."""
+    """A file holds no fiscal document that can be taken in; the text says what is wrong and what was expected."""
 
 
 # --- text and trees --------------------------------------------------------------------------------------------------
@@ -193,10 +193,7 @@ def mend(text: str) -> str:
     >>> mend("<a>P\x0bEREZ &#11;&amp; &#65; CIA & CO<![CDATA[A & B]]></a>")
     '<a>PEREZ &amp; &#65; CIA &amp; CO<![CDATA[A & B]]></a>'
     """
-    return _mend_references(_FORBIDDEN.sub("", _BROKEN.sub("\ufffd", text)))
-
-
-def _mend_references(text: str) -> str:
+    text = _FORBIDDEN.sub("", _BROKEN.sub("\ufffd", text))
     suspect = _SUSPECT.search(text) and text.count("&") <= MARKS_MOST
     return _REFERENCE.sub(_mend_reference, text) if suspect else text
 
@@ -250,7 +247,6 @@ def _simplify(root: etree._Element) -> None:
 
 
 def _text(node: etree._Element | None) -> str | None:
-    """Return an element's text without blanks around it; None if there is none."""
     return None if node is None else "".join(map(str, node.itertext())).strip(_BLANK + "\u00a0") or None
 
 
@@ -422,7 +418,7 @@ def _parse_document(text: str | None) -> tuple[bytes | None, bool]:
         return None, False
     if text.startswith("&lt;"):  # escaped twice
         text = unescape(text, {"&quot;": '"', "&apos;": "'"})
-    mended = _mend_references(text)  # the characters themselves came through a parser
+    mended = mend(text)
     return _to_document(mended), mended != text
 
 
@@ -517,17 +513,12 @@ def parse_date(text: str) -> datetime | None:
 
 def open_file(raw: bytes, *, mend_bare: bool = False) -> DocumentFile:
     """
-    Find the fiscal document in whatever people keep as "the authorized XML".
+    Find the fiscal document in whatever people keep as "the authorized XML"; raise UnreadableFile without one.
 
     That is the bare document, an `autorizacion` around it, an answer of the service, or a whole SOAP envelope. Of
     several authorizations the annulled one counts, then the authorized one, else the latest. What XML forbids is left
-    out of an answer, which is the SRI's final answer; in a bare document it is an error of its issuer.
-
-    Args:
-        mend_bare: leave it out of a bare document too, for one that the SRI has authorized.
-
-    Raises:
-        UnreadableFile: there is none, or not exactly one.
+    out of an answer, which is the SRI's final answer; in a bare document it is an error of its issuer, unless the SRI
+    has authorized it: `mend_bare`.
     """
     if len(raw) > FILE_BYTES_MAX:
         raise UnreadableFile(f"the file has {len(raw)} bytes, expected at most {FILE_BYTES_MAX}")
@@ -570,8 +561,7 @@ def _choose(root: etree._Element) -> Authorization:
         held = held or ("a web page" if root.tag == "html" else f"XML of another kind ({name})")
         raise UnreadableFile(f"the file holds {held}; expected a fiscal document of the SRI")
     found = list(map(_parse_authorization, nodes))
-    annulled = [one for one in found if is_annulled(one.state)]
-    good = [one for one in found if is_authorized(one.state)]
+    annulled, good = ([one for one in found if normal_state(one.state) in words] for words in (ANNULLED, AUTHORIZED))
     earliest = datetime.min.replace(tzinfo=UTC)
     chosen = max(annulled or good or found, key=lambda one: one.authorized_at or earliest)
     if chosen.document is None and annulled and good:  # the word of one, the document of the other

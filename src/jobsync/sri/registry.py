@@ -33,7 +33,6 @@ def _one(connection: Connection, statement: Executable, words: str, name: str) -
 
 
 def _documents(status: str) -> ColumnElement[int]:
-    """Return how many documents of a status the tenant has."""
     found = invoices.c
     counted = select(func.count()).where(
         found.tenant_id == tenants.c.id, found.status == status, found.deleted_at.is_(None)
@@ -85,9 +84,7 @@ def show_tenant(connection: Connection, ruc: str) -> dict[str, Any]:
 
 
 def pause_tenant(connection: Connection, ruc: str, *, pause: bool) -> None:
-    """
-    Leave a tenant out of every run that names none of its documents, or resume it; raise UsageProblem without one.
-    """
+    """Leave a tenant out of runs that name none of its documents, or resume it; raise UsageProblem without one."""
     values = {tenants.c.paused_until: FOREVER if pause else None, tenants.c.updated_at: func.now()}
     this = update(tenants).where(tenants.c.ruc == ruc).values(values).returning(tenants.c.id)
     _one(connection, this, _NO_TENANT, ruc)
@@ -134,7 +131,7 @@ def show_invoice(connection: Connection, access_key: str) -> dict[str, Any]:
 
 def recheck_invoice(connection: Connection, access_key: str) -> str:
     """
-    Make a document pending and due, whatever was thought of it; returns what its status was.
+    Make a document pending and due, and return what its status was.
 
     Raises:
         UsageProblem: there is none, it is deleted or cancelled, or the SRI itself has authorized it.

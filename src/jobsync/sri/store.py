@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 import psycopg
 
 from jobsync.documents import DocumentQueue, Waiting
-from jobsync.fiscal.access_key import AccessKey, Environment
+from jobsync.fiscal.access_key import AccessKey, AccessKeyError, Environment, parse_access_key
 from jobsync.fiscal.document import Summary
 from jobsync.sri.model import Authorization, DocumentStatus, History, Outcome, Verdict
 from jobsync.sri.reasons import WORDS
@@ -21,19 +22,24 @@ _MOST_RAW = 64 << 10
 
 @dataclass(frozen=True, kw_only=True)
 class DueDocument(Waiting, History):
-    """
-    One document that the SRI is to be asked about.
-
-    Args:
-        check_count: how often it was asked about, the ask under way included. To have it asked about anew, set it
-            to 0, and the verdict of an ask under way does not count any more.
-    """
+    """One document that the SRI is to be asked about."""
 
     tenant_environment: Environment
+    # how often it was asked about, the ask under way included; once somebody sets it to 0, that one's verdict is void
     check_count: int
     submitted_at: datetime | None  # names the submission: a verdict counts only for the one that was asked about
     inactive: bool = False
     paused: bool = False
+
+    @cached_property
+    def key(self) -> AccessKey | AccessKeyError:
+        """The key, or what is wrong with it as far as it can be known without a call."""
+        try:
+            key = parse_access_key(self.access_key)
+            key.require_ruc(self.tenant_ruc)
+        except AccessKeyError as error:
+            return error
+        return key
 
 
 _EARLIER = "CASE WHEN refused_submission IS DISTINCT FROM submitted_at THEN refused_at END AS earlier_refusal_at"
@@ -89,10 +95,8 @@ def begin_attempt(
     """
     Count the ask and set the next time, before it starts; stamp the host's last call.
 
-    Args:
-        paced: False only makes the host's row: where calls need no distance, attempts are not to queue up for it.
-
-    Returns the number of the ask, None if the document is not to be asked about any more.
+    Returns the number of the ask, None if the document is not to be asked about any more. Without `paced` the host's
+    row is only made: where calls need no distance, attempts are not to queue up for it.
     """
     row = connection.execute(
         "WITH begun AS ("

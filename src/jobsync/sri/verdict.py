@@ -67,7 +67,6 @@ from jobsync.sri.model import (
     Fault,
     FaultKind,
     History,
-    Message,
     Outcome,
     Verdict,
 )
@@ -116,7 +115,10 @@ def _judge(answer: Answer | Fault, history: History, now: datetime) -> Verdict:
     verdict = _judge_answer(answer, history, now)
     if answer.mended:
         verdict = replace(verdict, warnings=(*verdict.warnings, "forbidden_characters"))
-    if not (sanction := _too_often(answer)):
+    # these are about us, whatever document stands beside them
+    every = (answer.messages, *(one.messages for one in answer.authorizations))
+    sanction = tuple(said for several in every for said in several if explain(said.code).code == TOO_OFTEN)
+    if not sanction:
         return verdict
     if verdict.outcome is Outcome.AUTHORIZED:
         return replace(verdict, too_often=True)
@@ -134,18 +136,11 @@ def _judge_answer(answer: Answer, history: History, now: datetime) -> Verdict:
     if answer.access_key is not None and answer.access_key != history.access_key:
         return _fault(FaultKind.OTHER_KEY, "the SRI answered about another access key than was asked for", history)
     said = [one for one in answer.authorizations if one != Authorization(state="")]
-    ours = [one for one in said if _may_be_ours(one, answer, history.access_key)]
-    if said and not ours:
+    if ours := [one for one in said if _may_be_ours(one, answer, history.access_key)]:
+        return _judge_said(ours, history, now)
+    if said:
         return _fault(FaultKind.OTHER_KEY, "what the SRI said does not name the document asked for", history)
-    if not ours:
-        return _judge_empty(answer, history, now)
-    return _judge_said(ours, history, now)
-
-
-def _too_often(answer: Answer) -> tuple[Message, ...]:
-    """Return the messages that say that we ask too often: they are about us, whatever document stands beside them."""
-    every = (answer.messages, *(one.messages for one in answer.authorizations))
-    return tuple(message for several in every for message in several if explain(message.code).code == TOO_OFTEN)
+    return _judge_empty(answer, history, now)
 
 
 def _nothing_said(outcome: Outcome, reason: str, history: History) -> Verdict:
@@ -167,8 +162,7 @@ def back_off(history: History, now: datetime) -> timedelta:
     """
     Return how long to wait while nothing is decided: a 24th of the wait so far, 30 s to an hour, give or take 10 %.
 
-    The jitter follows from the key and the hour, so that the same input gives the same answer; it is mirrored at both
-    ends, so that it never leaves them.
+    The jitter follows from the input, and is mirrored at both ends, so that it never leaves them.
     """
     least, most = BACK_OFF_LEAST.total_seconds(), BACK_OFF_MOST.total_seconds()
     age = (now - history.waiting_since).total_seconds()
@@ -195,7 +189,11 @@ def _judge_said(ours: Sequence[Authorization], history: History, now: datetime) 
         advice = " ".join(WORDS["annulled"])
         return _said(Outcome.NEEDS_ATTENTION, "annulled", _latest(annulled), history, advice=advice)
     if authorized := [one for state, one in states if state in AUTHORIZED]:
-        return _authorized(_latest(authorized), history, now)
+        one = _latest(authorized)
+        verdict = _said(Outcome.AUTHORIZED, "authorized", one, history)
+        missing = ("no_document",) if one.document is None else ()
+        odd = date_warnings(one.authorized_at, history.access_key, now)
+        return replace(verdict, warnings=(*odd, *missing, *verdict.warnings))
     if waiting := [(state, one) for state, one in states if state in _IN_PROCESS or state == _RECEIVED]:
         state, one = waiting[-1]
         return _said(Outcome.PENDING, "received" if state == _RECEIVED else "in_process", one, history)
@@ -227,24 +225,12 @@ def _judge_refused(one: Authorization, history: History, now: datetime) -> Verdi
 
 
 def date_warnings(authorized_at: datetime | None, access_key: str, now: datetime) -> tuple[str, ...]:
-    """
-    Return what is odd about the date of an authorization; it is stored as it was received all the same.
-
-    Args:
-        access_key: it begins with the day of issue, in mainland Ecuador.
-    """
+    """Return what is odd about an authorization's date, beside the key's day of issue; it is stored all the same."""
     if authorized_at is None:
         return ("date_unreadable",)
     before = authorized_at.astimezone(_ECUADOR).date() < (issue_date(None, access_key) or date.min)
     odd = {"date_before_issue": before, "date_in_future": authorized_at > now + _CLOCKS_APART}
     return tuple(name for name, is_so in odd.items() if is_so)
-
-
-def _authorized(one: Authorization, history: History, now: datetime) -> Verdict:
-    odd = date_warnings(one.authorized_at, history.access_key, now)
-    missing = ("no_document",) if one.document is None else ()
-    verdict = _said(Outcome.AUTHORIZED, "authorized", one, history)
-    return replace(verdict, warnings=(*odd, *missing, *verdict.warnings))
 
 
 def _said(outcome: Outcome, reason: str, one: Authorization, history: History, *, advice: str | None = None) -> Verdict:
@@ -283,12 +269,9 @@ def _fault(kind: FaultKind, text: str, history: History) -> Verdict:
 
 def judge_unusable(verdict: Verdict, history: History, now: datetime, *, since: datetime, count: int) -> Verdict:
     """
-    Decide what it means that complete answers go on saying nothing usable: after a day, and five of them, it is no
-    passing fault, and a person looks.
+    Decide what it means that complete answers go on saying nothing usable: `count` in a row `since` then.
 
-    Args:
-        verdict: the fault that the latest of them is.
-        since, count: when the first of these answers in a row came, and how many there were, with the latest.
+    After a day, and five of them, it is no passing fault, and a person looks. `verdict` is of the latest.
     """
     if history.status == DocumentStatus.NEEDS_ATTENTION or now - since < SRI_WINDOW or count < EMPTY_ANSWERS_LEAST:
         return verdict

@@ -25,7 +25,7 @@ from jobsync.hosts.watch import (
 )
 from jobsync.jobs import CHECK_AUTHORIZATIONS
 from jobsync.phrases import ago, many, pause_end, span, stamp
-from jobsync.sri.model import ADDRESSES
+from jobsync.sri.model import ADDRESSES, DocumentStatus
 from jobsync.watch import model
 
 ABOUT = model.About(
@@ -41,19 +41,12 @@ _PROMISED = {"authorized": timedelta(minutes=5), "rendered": timedelta(minutes=2
 
 
 class SriFacts(NamedTuple):
-    """
-    What the tables say of documents and of the SRI.
+    """What the tables say of documents and of the SRI."""
 
-    Args:
-        tenants: a row of `_TENANTS` each.
-        asks: the answers of each outcome within the window, and of all, with the time they took; a row of `_ASKS` each.
-        told: what became of documents within the window; the row of `_SERVICE`.
-    """
-
-    tenants: Sequence[Row[Any]]
+    tenants: Sequence[Row[Any]]  # of `_TENANTS`
     hosts: tuple[HostFacts, ...]
-    asks: Sequence[Row[Any]]
-    told: Row[Any]
+    asks: Sequence[Row[Any]]  # of `_ASKS`: answers within the window, of all first
+    told: Row[Any]  # of `_SERVICE`: what became of documents within the window
 
 
 def facts_of(seen: model.Snapshot) -> SriFacts:
@@ -211,12 +204,7 @@ def queue(seen: model.Snapshot, _job: model.JobFacts) -> model.Queue:
 
 def what_limits(delay_ms: int, concurrency: int, p50_ms: float | None) -> tuple[str, str]:
     """
-    Return what limits the calls while the job runs, and what makes it faster.
-
-    Args:
-        delay_ms: between the starts of two calls.
-        concurrency: calls in flight.
-        p50_ms: half of the answers take no longer; None if none was measured.
+    Return what limits the calls while the job runs, and what makes it faster; half of the answers take up to `p50_ms`.
 
     >>> what_limits(500, 8, 8.0)
     ('calls start 500 ms apart, 2 a second at most', 'jobsync settings set sri_call_delay_ms 250')
@@ -339,7 +327,6 @@ _OUTCOMES = {
     "needs_attention": "held",
     "fault": "failed",
 }
-_STATES = ("pending_authorization", "authorized", "rejected", "needs_attention", "cancelled")
 _ASKS_A_DAY = """
     SELECT (at AT TIME ZONE 'UTC')::date AS day, kind, count(*) AS asks,
            percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY duration_ms) AS ms
@@ -367,7 +354,7 @@ def past(connection: Connection, days: model.Days) -> Mapping[str, model.Past]:
             model.chart_of_times("time the SRI takes to answer", days.labels, times, " ms"),
         ]
     charts += model.chart_of_ages(connection, "due_documents", "due documents by how long they wait")
-    totals = tuple((state.replace("_", " "), known[state]) for state in _STATES if state in known)
+    totals = tuple((state.replace("_", " "), known[state]) for state in DocumentStatus if state in known)
     return {"tenants": model.Past(totals=totals, charts=tuple(charts))}
 
 

@@ -1,7 +1,5 @@
 """Is this installation able to work? Each question answered with ok, warning or problem, and what to do."""
 
-from __future__ import annotations
-
 import difflib
 import importlib.util
 import os
@@ -71,12 +69,13 @@ def check_configuration(load: Callable[[], Settings]) -> tuple[Settings | None, 
     return settings, [ok("configuration", "environment, credentials and configuration file can be read")]
 
 
-def check_names(environ: Mapping[str, str]) -> Iterator[Finding]:
+def check_names(environ: Mapping[str, str]) -> list[Finding]:
     """Is a variable set whose name is nearly one of ours? Nobody reads it, and its default counts in silence."""
-    for name in sorted(environ):
-        if name.startswith("JOBSYNC_") and name not in NAMES:
-            for meant in difflib.get_close_matches(name, NAMES, n=1, cutoff=0.85):
-                yield warning("environment", f"{visible(name, most=60)} is read by nobody", f"is {meant} meant?")
+    return [
+        warning("environment", f"{visible(name, most=60)} is read by nobody", f"is {meant} meant?")
+        for name in sorted({name for name in environ if name.startswith("JOBSYNC_")} - {*NAMES})
+        for meant in difflib.get_close_matches(name, NAMES, n=1, cutoff=0.85)
+    ]
 
 
 def _with_remedy(words: str) -> tuple[str, str]:
@@ -117,24 +116,23 @@ def check_alerts(settings: Settings, environ: Mapping[str, str]) -> Iterator[Fin
             yield warning("state folder", f"{folder} {words}", what)
 
 
-def check_settings(connection: Connection, watched: Sequence[Watched]) -> Iterator[Finding]:
+def check_settings(connection: Connection, watched: Sequence[Watched]) -> list[Finding]:
     """Can what is stored in the database be read? The question of `jobsync health` of the same name."""
     checks = judge_health(read_snapshot(connection, watched)).checks
     wrong = next(check.problems for check in checks if check.name == "settings")
-    for each in wrong:
-        yield problem("settings", each.text, each.what_to_do)
-    if not wrong:
-        yield ok("settings", "every value stored in the database can be read")
+    found = [problem("settings", each.text, each.what_to_do) for each in wrong]
+    return found or [ok("settings", "every value stored in the database can be read")]
 
 
-def check_upkeep(connection: Connection) -> Iterator[Finding]:
+def check_upkeep(connection: Connection) -> list[Finding]:
     """What only health can find: rows that cannot be deleted, addresses that take no mail."""
-    names = {"prune": "old rows", "mail": "alerts"}
-    for row in rows_of(
-        connection,
-        "SELECT kind, text, what_to_do FROM alerts WHERE closed_at IS NULL AND kind IN ('prune', 'mail') ORDER BY id",
-    ):
-        yield warning(names[row["kind"]], row["text"], row["what_to_do"])
+    rows = connection.execute(
+        text(
+            "SELECT CASE kind WHEN 'mail' THEN 'alerts' ELSE 'old rows' END, text, what_to_do FROM alerts"
+            " WHERE closed_at IS NULL AND kind IN ('prune', 'mail') ORDER BY id"
+        )
+    )
+    return [warning(*row) for row in rows]
 
 
 def _existing(folder: Path) -> Path | None:
@@ -220,19 +218,17 @@ def _missing(connection: Connection) -> list[str]:
     wanted += [(view, "") for view in VIEWS]
     found = connection.execute(
         text(
-            "SELECT CASE WHEN to_regclass(quote_ident(name)) IS NOT NULL THEN concat('column ', name, '.', col)"
+            "(SELECT CASE WHEN to_regclass(quote_ident(name)) IS NOT NULL THEN concat('column ', name, '.', col)"
             "  WHEN col = '' THEN concat('view ', name) ELSE concat('table ', name) END"
             " FROM unnest(CAST(:names AS text[]), CAST(:columns AS text[])) AS wanted (name, col)"
             " WHERE to_regclass(quote_ident(name)) IS NULL OR col <> '' AND NOT EXISTS (SELECT FROM pg_attribute a"
             "  WHERE a.attrelid = to_regclass(quote_ident(name)) AND a.attname = col AND NOT a.attisdropped)"
-            " ORDER BY col = '', name, col"
+            " ORDER BY col = '', name, col) UNION ALL"
+            " SELECT 'function jobsync_tick' WHERE to_regprocedure('jobsync_tick(text)') IS NULL"
         ),
         {"names": [name for name, _ in wanted], "columns": [column for _, column in wanted]},
-    ).scalars()
-    more = connection.execute(
-        text("SELECT 'function jobsync_tick' WHERE to_regprocedure('jobsync_tick(text)') IS NULL")
     )
-    return [*dict.fromkeys([*found, *more.scalars()])]
+    return [*dict.fromkeys(found.scalars())]
 
 
 def _rights(connection: Connection) -> Iterator[Finding]:

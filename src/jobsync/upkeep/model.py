@@ -1,10 +1,9 @@
 """The nouns of upkeep: an answer of the doctor, the retention of one table, the items of past runs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -26,25 +25,17 @@ class Finding:
     """One answer; `code` is the exit code that a problem of this kind leads to."""
 
     name: str
-    level: Level
     text: str
     what_to_do: str | None = None
     code: ExitCode = ExitCode.NEEDS_ATTENTION
+    level: Level = Level.OK
 
     def as_json(self) -> dict[str, Any]:
         return {"name": self.name, "level": str(self.level), "text": self.text, "what_to_do": self.what_to_do}
 
 
-def ok(name: str, words: str) -> Finding:
-    return Finding(name, Level.OK, words)
-
-
-def warning(name: str, words: str, what_to_do: str | None = None) -> Finding:
-    return Finding(name, Level.WARNING, words, what_to_do)
-
-
-def problem(name: str, words: str, what_to_do: str, code: ExitCode = ExitCode.NEEDS_ATTENTION) -> Finding:
-    return Finding(name, Level.PROBLEM, words, what_to_do, code)
+ok = Finding
+warning, problem = partial(Finding, level=Level.WARNING), partial(Finding, level=Level.PROBLEM)
 
 
 def some(names: Sequence[str]) -> str:

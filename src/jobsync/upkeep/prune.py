@@ -1,7 +1,5 @@
 """Retention: what is older than its setting goes, oldest first, in short transactions; documents and audit stay."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence

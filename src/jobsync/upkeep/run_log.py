@@ -1,7 +1,5 @@
 """What a run said, as the journal of this host has it."""
 
-from __future__ import annotations
-
 import json
 import os
 import pwd

@@ -1,7 +1,5 @@
 """What ran, how it ended, and who holds a lock now; a row that says running is checked against its lock."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -21,12 +19,7 @@ from jobsync.upkeep.model import ItemsOfRuns
 _LASTED = extract("epoch", func.coalesce(job_runs.c.finished_at, func.now()) - job_runs.c.started_at)
 _BEGUN = (
     job_runs.c.id.label("run_id"),
-    job_runs.c.job,
-    job_runs.c.trigger,
-    job_runs.c.status,
-    job_runs.c.exit_code,
-    job_runs.c.started_at,
-    job_runs.c.finished_at,
+    *(job_runs.c[name] for name in ("job", "trigger", "status", "exit_code", "started_at", "finished_at")),
     cast(func.round(cast(_LASTED, Numeric), 3), Double).label("duration_s"),
     job_runs.c.counts,
     job_runs.c.error,

@@ -1,7 +1,5 @@
 """The database as commands and jobs open it."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 from pathlib import Path
 

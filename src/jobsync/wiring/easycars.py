@@ -1,7 +1,5 @@
 """EasyCars and stock sync, built."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from jobsync.db.system_settings import SystemSettings

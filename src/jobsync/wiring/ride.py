@@ -1,7 +1,5 @@
 """RIDE files and their rendering, built."""
 
-from __future__ import annotations
-
 from jobsync.errors import ConfigurationProblem
 from jobsync.ride.files import Storage
 from jobsync.settings import closed_place

@@ -1,7 +1,5 @@
 """The SRI, asked over the network."""
 
-from __future__ import annotations
-
 from jobsync.db.system_settings import SystemSettings
 from jobsync.http import HttpClient
 from jobsync.sri.client import MOST_BYTES, SriClient

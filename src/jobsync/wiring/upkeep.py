@@ -1,7 +1,5 @@
 """What each room says of its own rows: how long they stay, and what is known of the items of past runs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from jobsync.alerts import memory

@@ -1,7 +1,5 @@
 """The slices, each of which watches itself, and how all of it stands."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 from sqlalchemy import Connection

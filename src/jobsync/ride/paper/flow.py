@@ -48,7 +48,6 @@ class Flow:
 
     @property
     def room_mm(self) -> float:
-        """What is left of the page."""
         return self.bottom - self.y
 
     @property
@@ -58,11 +57,9 @@ class Flow:
 
     @property
     def fresh(self) -> bool:
-        """Whether nothing was put onto this page yet."""
         return self.y <= self._top
 
     def next_page(self) -> None:
-        """Go to the top of the next page."""
         self.sheet.turn_to(self.sheet.page + 1)
         self.y = self._top = self.next_top
 
@@ -89,9 +86,12 @@ class Flow:
             if piece.draw is None:
                 self.y += 0.0 if self.fresh else min(piece.height_mm, max(0.0, self.room_mm))
             else:
-                last = next((end for end in range(place, len(pieces)) if not pieces[end].keep), len(pieces) - 1)
-                group = sum(one.height_mm for one in pieces[place : last + 1])
-                self.need(group if not kept and group <= self.page_room_mm else piece.height_mm)
+                height = piece.height_mm
+                if not kept:  # the first of a group, which is to stay together
+                    end = next((end for end in range(place, len(pieces)) if not pieces[end].keep), len(pieces))
+                    group = sum(one.height_mm for one in pieces[place : end + 1])
+                    height = group if group <= self.page_room_mm else height
+                self.need(height)
                 piece.draw(self.y)
                 self.y += piece.height_mm
             kept = piece.keep
@@ -295,7 +295,6 @@ class Table:
 
     @property
     def _room(self) -> float:
-        """Width that pads and leads leave to all columns together."""
         return self._width - sum(laid.lead for laid in self._laid) - 2 * self._pad_x * len(self._laid)
 
     def _spread(self) -> list[float]:

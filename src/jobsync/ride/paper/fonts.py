@@ -64,8 +64,12 @@ def program(name: FaceName, size: Size) -> Program:
     glyphs = bytearray(2 * (ord(characters[-1]) + 1))
     for character, number in zip(characters, numbers, strict=True):
         struct.pack_into(">H", glyphs, 2 * ord(character), number)
-    width_array = _width_array({ord(character): widths[character] for character in characters})
-    return Program(zlib.compress(font, _ZLIB_LEVEL), len(font), zlib.compress(bytes(glyphs), _ZLIB_LEVEL), width_array)
+    return Program(
+        font=zlib.compress(font, _ZLIB_LEVEL),
+        font_bytes=len(font),
+        glyphs=zlib.compress(bytes(glyphs), _ZLIB_LEVEL),
+        widths=_width_array({ord(character): widths[character] for character in characters}),
+    )
 
 
 def is_latin(text: str) -> bool:

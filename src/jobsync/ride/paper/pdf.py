@@ -112,9 +112,9 @@ def read_picture(data: bytes) -> RasterImageInfo:
 
 def _embeddable(image: Image.Image, data: bytes) -> Image.Image | BytesIO:
     """Return what fpdf2 shall embed: pixels, to be packed without loss, or a JPEG as it is."""
-    small = image.width <= PRINTED_PIXELS[0] and image.height <= PRINTED_PIXELS[1]
     if image.format == "JPEG":
         image.load()  # finds what is cut off
+        small = image.width <= PRINTED_PIXELS[0] and image.height <= PRINTED_PIXELS[1]
         if small and image.mode in ("L", "RGB") and "icc_profile" not in image.info:
             return BytesIO(data)
         image = image.convert("RGB")
@@ -174,8 +174,6 @@ class _Producer(OutputProducer):
 
 
 class _Dictionary(PDFObject):
-    """An object that is already written out."""
-
     def __init__(self, body: str) -> None:
         super().__init__()
         self._body = body
@@ -185,8 +183,6 @@ class _Dictionary(PDFObject):
 
 
 class _Deflated(PDFContentStream):
-    """A stream that is compressed already, once a process."""
-
     def __init__(self, deflated: bytes, *, length1: int | None = None) -> None:
         super().__init__(deflated, compress=False)
         self.filter = Name("FlateDecode")

@@ -17,6 +17,7 @@ HEIGHT_MM = 297.0  # A4
 POINTS = 72 / 25.4  # in a millimetre
 _HEIGHT_PT = HEIGHT_MM * POINTS
 _LEADING = 1.19  # line height by font size
+_LEAST_PT = 7.0
 _BASELINE = 0.90  # from the top of a line to its baseline, by font size
 _CURVE = 0.5523  # where a quarter circle's control points are
 _BREAK_AFTER = "-/\\,;:._@&=+)]}?|"
@@ -77,8 +78,6 @@ class Sheet:
     def contents(self) -> list[str]:
         return ["\n".join(page.operators) for page in self._pages]
 
-    # --- measuring ---------------------------------------------------------------------------------------------------
-
     def clean(self, text: str | None) -> str:
         """Return the text as it will be printed: single blanks, and a visible mark for what has no glyph."""
         if not text:
@@ -121,14 +120,12 @@ class Sheet:
             used = face.width(line)
         return [*lines, line]
 
-    def shrink(self, text: str, width_mm: float, ink: Ink, *, least_pt: float) -> Ink:
+    def shrink(self, text: str, width_mm: float, ink: Ink) -> Ink:
         """Return the ink, made smaller as far as allowed so that the text takes one line."""
         width = self.measure(self.clean(text), ink)
         if width <= width_mm:
             return ink
-        return replace(ink, size_pt=max(least_pt, int(ink.size_pt * width_mm / width * 20) / 20))
-
-    # --- drawing -----------------------------------------------------------------------------------------------------
+        return replace(ink, size_pt=max(_LEAST_PT, int(ink.size_pt * width_mm / width * 20) / 20))
 
     def write(self, x: float, y: float, text: str, ink: Ink, *, align: Align = "left") -> None:
         """Write one clean line; y is the top of the line, x its left end, right end or middle."""
@@ -174,12 +171,10 @@ class Sheet:
         self._draw(" ".join(parts) + " f")
 
     def picture(self, x: float, y: float, width: float, height: float) -> None:
-        """Place the document's one picture."""
         left, bottom = x * POINTS, _HEIGHT_PT - (y + height) * POINTS
         self._draw(f"q {width * POINTS:.2f} 0 0 {height * POINTS:.2f} {left:.2f} {bottom:.2f} cm /I1 Do Q")
 
     def _set(self, operator: str, *operands: object) -> None:
-        """Set what is drawn with, unless the page does so already."""
         page = self._pages[self.page]
         if page.state.get(operator) != operands:
             page.state[operator] = operands

@@ -35,19 +35,15 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_shown,
+        finalize=_cut,
     )
     environment.filters |= {"ago": _ago, "cut": _cut, "many": many, "pieces": _pieces, "span": span, "stamp": stamp}
     environment.globals |= {"percent": percent}
     return environment
 
 
-def _shown(value: object) -> object:
-    return value if isinstance(value, Markup) else _cut(value, 400)
-
-
-def _cut(value: object, most: int) -> str:
-    return visible("" if value is None else value, most=most)
+def _cut(value: object, most: int = 400) -> str:
+    return value if isinstance(value, Markup) else visible("" if value is None else value, most=most)
 
 
 @pass_context

@@ -131,9 +131,6 @@ class DryWork(Work[F], Protocol[F]):
         """Return what keeping it would come to; the transaction is read-only."""
 
 
-Gate = Callable[[Item], bool]
-
-
 @dataclass(frozen=True)
 class ItemQueue:
     """
@@ -143,7 +140,7 @@ class ItemQueue:
     """
 
     items: Sequence[Item]
-    gate: Gate | None = None
+    gate: Callable[[Item], bool] | None = None
 
 
 def work_queues(

@@ -136,6 +136,12 @@ def test_our_key_wins_over_the_old_name() -> None:
     assert found.encryption_key == bytes(range(32))
 
 
+def test_a_bad_key_is_named_as_it_was_given() -> None:
+    """Who set the old name alone finds no other in the message."""
+    with pytest.raises(ConfigurationProblem, match=r"configuration: EASYCARS_ENCRYPTION_KEY: not base64"):
+        load_settings({"EASYCARS_ENCRYPTION_KEY": "key!"})
+
+
 @pytest.mark.parametrize("url", [None, "", "embedded:"])
 def test_without_a_url_the_server_is_our_own(url: str | None) -> None:
     """No URL means the embedded server in the user's folder."""

@@ -25,6 +25,7 @@ CREDENTIALS_FOLDER = "/etc/jobsync/credentials"
 # The user that the units run as, and its group.
 SERVICE = "jobsync"
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+_OLD_KEY = "EASYCARS_ENCRYPTION_KEY"  # stands in for JOBSYNC_ENCRYPTION_KEY, in the environment alone
 _NOT_TEXT = re.compile("[\ud800-\udfff]")  # how Python passes on a byte that is no text
 _ALERT_NAMES = (
     *("JOBSYNC_SMTP_URL", "JOBSYNC_ALERT_TO", "JOBSYNC_ALERT_WEBHOOK", "JOBSYNC_ALERT_URLS", "JOBSYNC_PING_URL"),
@@ -192,11 +193,11 @@ def load_alert_settings(environ: Mapping[str, str]) -> tuple[Settings, tuple[str
 
 def _parse(raw: _Texts, problems: list[str], environ: Mapping[str, str]) -> Settings:
     found: dict[str, Any] = {}
-    for name, (text, _) in raw.items():
+    for name, (text, where) in raw.items():
         try:
             found[_FIELDS[name].name] = _FIELDS[name].metadata["read"](text)
         except ValueError as error:
-            problems.append(f"{name}: {error}")
+            problems.append(f"{name if where or environ.get(name) else _OLD_KEY}: {error}")
     database = found.pop("database_url", None)
     return Settings(
         **found,
@@ -229,8 +230,8 @@ def read_texts(environ: Mapping[str, str], problems: list[str]) -> _Texts:
         if environ.get(name):
             found[name] = (environ[name], None)
     found = {name: text for name, text in found.items() if text[0]}
-    if environ.get("EASYCARS_ENCRYPTION_KEY"):
-        found.setdefault("JOBSYNC_ENCRYPTION_KEY", (environ["EASYCARS_ENCRYPTION_KEY"], None))
+    if environ.get(_OLD_KEY):
+        found.setdefault("JOBSYNC_ENCRYPTION_KEY", (environ[_OLD_KEY], None))
     for name, (text, where) in tuple(found.items()):
         what = "a NUL character" if "\0" in text else "bytes that are not UTF-8" if _NOT_TEXT.search(text) else None
         if what:

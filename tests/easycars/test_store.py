@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -12,6 +14,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from jobsync.db.engine import Database
 from jobsync.db.statements import read_now
@@ -226,6 +229,20 @@ def test_the_history_is_text(stored: Stored) -> None:
         ("is_drive_away", "false", "true"),
         ("price", "10000.0", "9999.5"),
     ]
+
+
+def test_the_history_is_spelled_as_it_is_written(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures that all move to another address in one night are a history as large as the feed; it never stands."""
+    stored.night(feed(*range(100)))
+    plan = stored.plan(feed(*range(100), Price=7))
+    monkeypatch.setattr(store, "spell", lambda value: str(value).rjust(100_000))
+    tracemalloc.start()
+    store.apply_plan(stored.connection, stored.id, plan, run_id=RUN, now=stored.now)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert (100, 100_000) == stored.one("SELECT count(*), max(length(new)) FROM vehicle_changes")
+    assert most < 5_000_000
 
 
 def test_unchanged_rows_are_not_written(stored: Stored) -> None:

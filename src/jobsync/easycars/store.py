@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -369,7 +369,7 @@ def apply_plan(
     done = _write_rows(connection, dealership_id, plan, run_id=run_id, now=now)
     told = "COPY refused_items (dealership_id, run_id, position, stock_number, reason_code, reason, raw) FROM STDIN"
     refused = [(item.position, item.stock_number, item.code, visible(item.reason), item.raw) for item in plan.refused]
-    _copy_rows(connection, told, [(dealership_id, run_id, *row) for row in refused])
+    _copy_rows(connection, told, ((dealership_id, run_id, *row) for row in refused))
     _write_held(connection, dealership_id, plan, run_id=run_id)
     _remember(connection, dealership_id, plan)
     return done
@@ -400,14 +400,14 @@ def _write_rows(
         *((row.id, "status", row.status, "removed") for row in done.removed),
     ]
     told = "COPY vehicle_changes (run_id, changed_at, vehicle_id, field, old, new) FROM STDIN"
-    _copy_rows(connection, told, [(run_id, now, *about, spell(old), spell(new)) for *about, old, new in history])
+    _copy_rows(connection, told, ((run_id, now, *about, spell(old), spell(new)) for *about, old, new in history))
     return done
 
 
-def _copy_rows(connection: Connection[Any], statement: LiteralString, rows: Sequence[tuple[Any, ...]]) -> None:
-    if rows:
+def _copy_rows(connection: Connection[Any], statement: LiteralString, rows: Iterator[tuple[Any, ...]]) -> None:
+    if (first := next(rows, None)) is not None:
         with connection.cursor().copy(statement) as copy:
-            for row in rows:
+            for row in chain([first], rows):  # never all in memory: a history of pictures is as large as the feed
                 copy.write_row(row)
 
 

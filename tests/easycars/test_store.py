@@ -811,6 +811,20 @@ def test_a_log_that_the_host_refuses_does_not_keep_the_verdict_back(stored: Stor
     assert [("lock_lost",)] == stored.all("SELECT status FROM job_runs")
 
 
+def test_the_overview_counts_vehicles_in_one_go(database: Database) -> None:
+    """However many dealerships there are, the vehicles are read once."""
+    with database.engine().begin() as connection:
+        for name in ("North", "South", "East"):
+            registry.add_dealership(connection, name, timezone=None, email=None)
+        connection.execute(text("INSERT INTO vehicles (dealership_id, status) VALUES (1, 'sold'), (1, 'removed')"))
+        shown = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {registry._OVERVIEW}")
+        plan = json.dumps(connection.scalar(shown, {"id": None}))
+        [node] = re.findall(r'{[^{}]*"Relation Name": "vehicles"[^{}]*', plan)
+
+        assert [1, 0, 0] == [row["vehicles"] for row in registry.list_dealerships(connection)]
+        assert '"Actual Loops": 1,' in node
+
+
 def test_a_dealership_that_is_added_between_two_questions_waits_for_the_next_look(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

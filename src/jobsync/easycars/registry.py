@@ -95,10 +95,11 @@ _OVERVIEW = f"""
            CASE WHEN jsonb_typeof(l.warnings) = 'array' THEN jsonb_array_length(l.warnings)
                 WHEN l.status IS NOT NULL THEN 0 END AS last_warnings,
            l.synced_at AS last_synced_at, h.last_success_at, coalesce(h.attempt, 0) AS attempt, h.next_at, h.retry_at,
-           (SELECT count(*) FROM vehicles v
-            WHERE v.dealership_id = d.id AND v.status NOT IN ('removed', 'excluded')) AS vehicles,
+           coalesce(v.listed, 0) AS vehicles,
            (SELECT count(*) FROM holds o WHERE o.dealership_id = d.id AND o.status = 'pending') AS held
     {due.OF_DEALERSHIPS}
+    LEFT JOIN (SELECT dealership_id, count(*) AS listed FROM vehicles
+               WHERE status NOT IN ('removed', 'excluded') GROUP BY dealership_id) v ON v.dealership_id = d.id
     WHERE CAST(:id AS bigint) IS NULL OR d.id = :id
     ORDER BY d.id
 """

@@ -204,6 +204,7 @@ def find_shared_accounts(connection: Connection, cipher: Cipher) -> list[Rows]:
 
 
 def find_sharers(connection: Connection, cipher: Cipher, dealership_id: int) -> Rows:
+    """Return the other dealerships with this one's client, account and yard, each as {dealership_id, name}."""
     for group in find_shared_accounts(connection, cipher):
         others = [found for found in group if found["dealership_id"] != dealership_id]
         if len(others) < len(group):
@@ -344,6 +345,7 @@ def _read_changes(
 
 
 def list_refused(connection: Connection, dealership_id: int | None, *, limit: int) -> Rows:
+    """Return the latest refused items, newest first."""
     if dealership_id is not None:
         require_dealership(connection, dealership_id)
     found, of_which = refused_items.c, (refused_items.c.id, refused_items.c.dealership_id, dealerships.c.name)

@@ -205,7 +205,7 @@ _LOCALLY_SOLD: LiteralString = (
 
 
 def read_listed(connection: Connection[Any], dealership_id: int) -> dict[str, model.Listed]:
-    """Return our rows that are not removed, by stock key; for each of them what is asked here costs."""
+    """Return our rows that are not removed, by stock key; each column more is paid for every vehicle there is."""
     rows = connection.execute(
         f"""
         SELECT v.id, v.stock_number, v.vin, v.status, v.content_hash, v.locked_fields, v.missing_since,
@@ -581,7 +581,7 @@ _MAY_ALTER: LiteralString = (
 
 
 def _write_changed(connection: Connection[Any], changes: Sequence[model.Change]) -> list[model.Change]:
-    """Update rows in batches, each one JSON document; returns the changes as the database made them."""
+    """Update rows in batches, each one JSON document; returns the changes that the database made, as it made them."""
     done: list[model.Change] = []
     for start in range(0, len(changes), _BATCH):
         batch = changes[start : start + _BATCH]
@@ -820,7 +820,7 @@ def write_log(
     """
     Write the dealership's line of this run: processed = received, failed = refused.
 
-    `plan` is as it was carried out, None where there was none; its first refused items are told.
+    `plan` is as it was carried out, None where there was none; `error` and its first refused items are told.
     """
     planned, plan = plan is not None, model.StockPlan() if plan is None else plan
     counts = {name: plan.counts[name] for name in COUNT_NAMES}

@@ -23,7 +23,7 @@ class HostState:
     faults_in_a_row: int = 0
     open: bool = False
     too_often: bool = False  # its circuit is open because it says that we ask too often
-    idle_s: float | None = None  # since its last call; negative if the clock was set back
+    idle_s: float | None = None  # since its last call, None without one; negative if the clock was set back
     not_before: datetime | None = None  # its wish to rest; None if past, or too far ahead
 
 

@@ -39,7 +39,7 @@ _jobsync() {
         'jobsync schedule show') words='--json --help' ;;
         'jobsync audit') words='--limit --json --help' ;;
         'jobsync report') words='-o --output --days --dealership --tenant --json --help' ;;
-        'jobsync metrics') words='-o --output --help' ;;
+        'jobsync metrics') words='-o --output --json --help' ;;
         'jobsync alerts') words='list test silence unsilence --help' ;;
         'jobsync alerts list') words='--json --help' ;;
         'jobsync alerts test') words='--json --help' ;;

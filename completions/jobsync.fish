@@ -123,6 +123,7 @@ complete -c jobsync -n '__jobsync_at "jobsync report"' -l dealership -r -f -a '(
 complete -c jobsync -n '__jobsync_at "jobsync report"' -l tenant -r -f -a '(__jobsync_values tenant)' -d 'Of this one alone.'
 complete -c jobsync -n '__jobsync_at "jobsync report"' -l json -d 'One JSON document on standard output.'
 complete -c jobsync -n '__jobsync_at "jobsync metrics"' -s o -l output -r -d 'Write here, whole or not at all; - or nothing: stdout.' # -o
+complete -c jobsync -n '__jobsync_at "jobsync metrics"' -l json -d 'One JSON document on standard output.'
 complete -c jobsync -n '__jobsync_at "jobsync alerts"' -f -a list -d 'List open alerts, and those that ended within the last seven days: since when, why, who was told, what to do.'
 complete -c jobsync -n '__jobsync_at "jobsync alerts"' -f -a test -d 'Send a message to every channel, and say what each answered: exit 0 all took it, 1 not all, 78 none is set.'
 complete -c jobsync -n '__jobsync_at "jobsync alerts"' -f -a silence -d 'Tell nobody of what is open now until an instant; what is still open then is told.'

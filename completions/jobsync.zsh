@@ -175,6 +175,7 @@ _jobsync() {
         ('jobsync metrics') found=(
             '-o:Write here, whole or not at all; - or nothing - stdout.'
             '--output:Write here, whole or not at all; - or nothing - stdout.'
+            '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync alerts') found=(

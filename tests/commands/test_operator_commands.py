@@ -135,6 +135,20 @@ def test_metrics_of_a_database_away_replace_the_old_ones(cli: Cli, tmp_path: Pat
     assert "jobsync_job" not in file.read_text()
 
 
+def test_metrics_are_one_document_as_json(cli: Cli, tmp_path: Path) -> None:
+    """The samples of the text, by family; a database away is an error in the one document, and up is 0 in the file."""
+    file = tmp_path / "jobsync.prom"
+    told = {family["name"]: family for family in cli("metrics", "--json").json}
+    away = {"JOBSYNC_DATABASE_URL": f"postgresql://127.0.0.1:{free_port()}/x"}
+    ran = cli("metrics", "--json", "-o", str(file), **away)
+
+    assert [{"name": "jobsync_up", "labels": {}, "value": 1.0}] == told["jobsync_up"]["samples"]
+    assert "counter" == told["jobsync_runs"]["type"]
+    assert (69, 69) == (ran.code, ran.json["exit_code"])
+    assert "jobsync_up 0" in file.read_text()
+    assert 69 == cli("metrics", "--json", **away).json["exit_code"]
+
+
 def test_settings_are_all_in_use(lookup: Cli) -> None:
     """No setting is said to be without effect."""
     assert all(row["used"] for row in lookup("settings", "list", "--json").json)

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Annotated
 
-from jobsync.cli.command import TO_FILE, command, option
+from jobsync.cli.command import TO_FILE, Answer, Json, command, option
 from jobsync.cli.output import write_page
 from jobsync.db.engine import driver
 from jobsync.errors import JobsyncError
 from jobsync.runner.totals import read_totals
-from jobsync.watch.views.metrics import render_away, render_metrics
+from jobsync.watch.views.metrics import read_metrics, render_away, render_metrics
 from jobsync.wiring import Tools
 from jobsync.wiring.watched import look
 
@@ -21,13 +21,19 @@ def metrics(
     output: Annotated[
         Path | None, option("FILE", "Write here, whole or not at all; - or nothing: stdout.", "-o", "--output")
     ] = None,
-) -> None:
+    as_json: Json = False,
+) -> Answer:
     """Print metrics in Prometheus' text format. With -o for node_exporter's textfile collector."""
+    to_file = output is not None and str(output) != "-"
     try:
         with tools.transaction() as connection:
             seen, verdict = look(tools, connection)
             totals = read_totals(driver(connection))
     except JobsyncError:
-        write_page(output, render_away(), mode=_MODE)  # old numbers would look like today's
+        if to_file or not as_json:
+            write_page(output, render_away(), mode=_MODE)  # old numbers would look like today's
         raise
-    write_page(output, render_metrics(seen, verdict, totals), mode=_MODE)
+    text = render_metrics(seen, verdict, totals)
+    if to_file:
+        write_page(output, text, mode=_MODE)
+    return Answer(read_metrics(text), lambda: None if to_file else write_page(None, text, mode=_MODE))

@@ -105,8 +105,8 @@ def serve(app: WSGIApplication, host: str = "127.0.0.1", port: int = 0, *, path:
     """
     Serve `app` until the returned context manager is left; port 0 takes any that is free.
 
-    If it has a method `interrupt()`, that is called on closing until no request is under way. Raises UsageProblem if the
-    address is in use, or not one of this machine's; ConfigurationProblem if waitress is missing.
+    If it has a method `interrupt()`, that is called on closing until no request is under way. Raises UsageProblem if
+    the address is in use, or not one of this machine's; ConfigurationProblem if waitress is missing.
     """
     if find_spec("waitress") is None:
         raise ConfigurationProblem("the stand-ins are served by waitress, which is not installed: pip install waitress")

@@ -13,6 +13,7 @@ from typing import Any, cast
 from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from jobsync import __version__
@@ -38,6 +39,19 @@ def render_metrics(seen: Snapshot, health: Health, totals: Totals) -> str:
 def render_away() -> str:
     """Return what is true while the database does not answer."""
     return _text(_gauge("up", "The database answered.", [({}, 0)]))
+
+
+def read_metrics(text: str) -> list[dict[str, Any]]:
+    """Return what a text says, for a program that does not read Prometheus' format."""
+    return [
+        {
+            "name": family.name,
+            "type": family.type,
+            "help": family.documentation,
+            "samples": [{"name": each.name, "labels": each.labels, "value": each.value} for each in family.samples],
+        }
+        for family in text_string_to_metric_families(text)
+    ]
 
 
 def _text(families: Iterable[Metric]) -> str:

@@ -117,6 +117,15 @@ class Payment(Noun, frozen=True):
     term_unit: str | None = tag("unidadTiempo")
 
 
+class Compensation(Noun, frozen=True):
+    """One `compensacion` of 2016 to 2018: points of IVA given back."""
+
+    NOT_PRINTED = ("codigo",)
+
+    rate: Amount | None = tag("tarifa")
+    amount: Amount | None = tag("valor")
+
+
 class Export(Noun, frozen=True):
     """What an invoice for export says besides; amounts in the document's currency, countries as codes."""
 
@@ -197,7 +206,7 @@ class Sale(Noun, frozen=True):
     subsidy: Amount | None = tag("info/totalSubsidio")
     tip: Amount | None = tag("info/propina")
     taxes: tuple[Tax, ...] = tag("info/totalConImpuestos/totalImpuesto", "info/impuestos/impuesto")
-    compensations: tuple[Tax, ...] = tag("info/compensaciones/compensacion")  # points of IVA given back, 2016 to 2018
+    compensations: tuple[Compensation, ...] = tag("info/compensaciones/compensacion")
     payments: tuple[Payment, ...] = tag("info/pagos/pago")
     withheld_vat: Amount | None = tag("info/valorRetIva")
     withheld_income: Amount | None = tag("info/valorRetRenta")

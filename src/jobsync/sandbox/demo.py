@@ -160,7 +160,7 @@ class Show:
 def _explain(show: Show) -> None:
     rows: list[Any] = []
     for title, words in (
-        ("Prices that changed, cars that were sold", ("stock", "changes")),
+        ("Prices that changed, cars that were sold or are gone", ("stock", "changes")),
         ("Items that were refused, and kept for you to look at", ("stock", "refused")),
         ("What waits for a person", ("holds", "list")),
     ):

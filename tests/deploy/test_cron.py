@@ -16,6 +16,7 @@ from freezegun import freeze_time
 
 from jobsync.deploy.cron import CronMemory, is_silent, render_crontab
 from jobsync.deploy.installation import Installation
+from jobsync.deploy.units import timers_of
 from jobsync.runner.lock import lock_key
 from jobsync.settings import Settings
 from tests.commands.support import Cli
@@ -23,11 +24,13 @@ from tests.deploy.machine import Impossible, Overlay, fetch_package, find_python
 from tests.sri.documents import RUC, make_key
 
 PROGRAM = Path("/opt/jobsync/bin/jobsync")
+STORAGE = Settings(storage=Path("/srv/rides"))
 
 
-def lines() -> list[str]:
+def lines(settings: Settings = STORAGE) -> list[str]:
     """Return the lines that cron runs."""
-    return [line for line in render_crontab(Installation(executable=PROGRAM)).splitlines() if line[0] == "*"]
+    text = render_crontab(Installation(executable=PROGRAM, settings=settings))
+    return [line for line in text.splitlines() if line[0] == "*"]
 
 
 def test_every_job_has_its_line_and_checks_have_two() -> None:
@@ -36,6 +39,14 @@ def test_every_job_has_its_line_and_checks_have_two() -> None:
 
     assert jobs == ["stock-sync", "check-authorizations", "check-authorizations", "generate-ride", "health"]
     assert ["sleep 30" in line for line in lines()] == [False, False, True, False, False]
+
+
+def test_rides_have_a_line_only_where_there_is_a_storage() -> None:
+    """Each tick would end with 78 otherwise, as those of the timer, which is off then."""
+    without = Settings()
+
+    assert [1, 0] == ["\n".join(lines(settings)).count("generate-ride") for settings in (STORAGE, without)]
+    assert "jobsync-generate-ride.timer" not in timers_of(Installation(executable=PROGRAM, settings=without))
 
 
 def test_files_that_are_configured_have_lines_too() -> None:

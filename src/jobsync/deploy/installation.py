@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from jobsync.errors import ConfigurationProblem
+from jobsync.jobs import GENERATE_RIDE, JOBS, Job
 from jobsync.logs import visible
 from jobsync.settings import ALWAYS_SECRET, CONFIG_FILE, CREDENTIALS_FOLDER, Settings, load_settings, read_texts
 
@@ -33,6 +34,11 @@ class Installation:
     database_hosts: tuple[str, ...] = ()  # as long as all of them are literal addresses
     local_database: bool = True  # the server runs on this host
     settings: Settings = field(default_factory=Settings)
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """The jobs that are to be woken; without a storage every tick of generate-ride would end with 78."""
+        return tuple(job for job in JOBS if job is not GENERATE_RIDE or self.settings.storage)
 
 
 def read_installation(

@@ -75,12 +75,10 @@ def _wanted(installation: Installation) -> Iterator[tuple[_Service, Path | None]
 
 
 def timers_of(installation: Installation) -> list[str]:
-    """Return the timers that are to be on; without a storage every tick of generate-ride would end with 78."""
-    return [
-        service.units[1]
-        for service, _ in _wanted(installation)
-        if service.calendar and (service.name != GENERATE_RIDE.name or installation.settings.storage)
-    ]
+    """Return the timers that are to be on: not those of jobs that are not to be woken."""
+    awake = (None, *installation.jobs)
+    wanted = [service for service, _ in _wanted(installation) if BY_NAME.get(service.name) in awake]
+    return [service.units[1] for service in wanted if service.calendar]
 
 
 def render_units(installation: Installation) -> dict[str, str]:

@@ -322,9 +322,18 @@ def test_uninstall_needs_no_setting_to_take_them_away(units: Cli, root: Path) ->
 
 
 @pytest.mark.skipif(shutil.which("systemctl") is None, reason="systemd is not installed")
+@pytest.mark.parametrize(
+    ("setting", "timer"),
+    [
+        ({"JOBSYNC_REPORT_FILE": "/srv/r/r.html"}, "jobsync-report.timer"),
+        ({"JOBSYNC_METRICS_FILE": "/srv/m/m.prom"}, "jobsync-metrics.timer"),
+        ({"JOBSYNC_STORAGE": "/srv/rides"}, "jobsync-generate-ride.timer"),
+    ],
+    ids=["report", "metrics", "rides"],
+)
 @pytest.mark.parametrize("enabled", [True, False])
 def test_a_new_timer_joins_those_that_are_on(
-    units: Cli, root: Path, monkeypatch: pytest.MonkeyPatch, enabled: bool
+    units: Cli, root: Path, monkeypatch: pytest.MonkeyPatch, enabled: bool, setting: dict[str, str], timer: str
 ) -> None:
     """On a host that is at work the new setting is enough; one that was switched off stays off; it leaves with it."""
     monkeypatch.undo()
@@ -334,12 +343,28 @@ def test_a_new_timer_joins_those_that_are_on(
     (wants / "jobsync-health.timer").unlink(missing_ok=True)
 
     found = []
-    for setting in ({"JOBSYNC_REPORT_FILE": "/srv/r/r.html"}, {}):
-        assert units(*arguments, **setting).code == 0
+    for now in (setting, {}):
+        assert units(*arguments, **now).code == 0
         found.append({path.name for path in wants.iterdir()} if wants.exists() else set())
 
     first = {"jobsync-stock-sync.timer", "jobsync-check-authorizations.timer"}
-    assert found == ([first | {"jobsync-report.timer"}, first] if enabled else [set(), set()])
+    assert found == ([first | {timer}, first] if enabled else [set(), set()])
+
+
+@pytest.mark.skipif(shutil.which("systemctl") is None, reason="systemd is not installed")
+def test_a_timer_of_rides_that_was_switched_off_stays_off(
+    units: Cli, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another storage is no new timer."""
+    monkeypatch.undo()
+    arguments = ("units", "install", "--root", str(root), *PROGRAM)
+    assert units(*arguments, "--enable", JOBSYNC_STORAGE="/srv/rides").code == 0
+    link = root / UNITS / "timers.target.wants/jobsync-generate-ride.timer"
+    link.unlink()
+    ran = units(*arguments, JOBSYNC_STORAGE="/srv/other")
+
+    assert (0, False) == (ran.code, link.is_symlink())
+    assert "enabled" not in ran.out
 
 
 def test_unit_unknown_to_this_version_is_named_and_left(units: Cli, root: Path) -> None:

@@ -69,7 +69,7 @@ def install(
     elif joined := disk.join_timers(installation, files, root):
         say(f"enabled, as the others are: {', '.join(joined)}")
     if installation.settings.storage is None:
-        say("JOBSYNC_STORAGE is not set: without it --enable leaves jobsync-generate-ride.timer off")
+        say("JOBSYNC_STORAGE is not set: without it jobsync-generate-ride.timer is off")
 
 
 @command("units uninstall --yes", of=app)

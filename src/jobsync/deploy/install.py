@@ -14,6 +14,7 @@ from pathlib import Path
 from jobsync.deploy.installation import UNITS_FOLDER, Installation, below
 from jobsync.deploy.units import CATALOG, NAMES, SYSUSERS, TMPFILES, render_units, timers_of
 from jobsync.errors import JobsyncError
+from jobsync.jobs import GENERATE_RIDE
 from jobsync.logs import visible
 from jobsync.settings import CONFIG_FILE, CREDENTIALS_FOLDER, SERVICE, Rights, read_rights
 
@@ -150,7 +151,9 @@ def _target(link: Path) -> str:
 
 def install(installation: Installation, root: Path = SYSTEM) -> list[Compared]:
     """
-    Write what differs; returns what every file was before. The same installation twice writes nothing the second time.
+    Write what differs, and switch off each timer that is configured no more; returns what every file was before.
+
+    The same installation twice writes nothing the second time.
 
     Raises:
         InstallProblem: nothing was written: a folder is closed, the program does not start, or another secret lies
@@ -171,7 +174,8 @@ def install(installation: Installation, root: Path = SYSTEM) -> list[Compared]:
     wanted = _wanted(installation, root)
     for path in changed:
         _replace(root, path, wanted[path])
-    _switch("disable", [Path(path).name for path in surplus if path.endswith(".timer")], root)
+    on = timers_of(installation)
+    _switch("disable", [name for name in _timers(root) if name not in on], root)
     _remove(root, surplus)
     return before
 
@@ -261,16 +265,17 @@ def reload(root: Path = SYSTEM) -> None:
 
 
 def enable_timers(installation: Installation, root: Path = SYSTEM) -> None:
-    """Enable the timers of all that is configured, and no others; start them where systemd runs this very root."""
-    on = timers_of(installation)
-    _switch("enable", on, root)
-    _switch("disable", [name for name in _timers(root) if name not in on], root)
+    """Enable the timers of all that is configured; start them where systemd runs this very root."""
+    _switch("enable", timers_of(installation), root)
 
 
 def join_timers(installation: Installation, before: Iterable[Compared], root: Path = SYSTEM) -> list[str]:
-    """Enable the timers that were written for the first time, if others are on; returns their names."""
-    missing = {Path(file.path).name for file in before if file.state is FileState.MISSING}
-    new = [name for name in timers_of(installation) if name in missing]
+    """Enable the timers that are new, or of rides that had no storage before, if others are on; returns their names."""
+    found = {Path(file.path).name: file for file in before}
+    rides = f"jobsync-{GENERATE_RIDE.name}"
+    of_storage = [line[0] for line in found[f"{rides}.service"].diff.splitlines() if "jobsync_storage" in line.lower()]
+    anew = {f"{rides}.timer"} if of_storage == ["+"] else set()
+    new = [name for name in timers_of(installation) if name in anew or found[name].state is FileState.MISSING]
     wants = below(root, f"{UNITS_FOLDER}/timers.target.wants")
     if not new or not any((wants / name).is_symlink() for name in NAMES):
         return []

@@ -19,7 +19,7 @@ from jobsync.easycars.credentials import Place
 from jobsync.easycars.upkeep import check_key
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError
 from jobsync.ride import store, upkeep
-from jobsync.ride.files import Storage
+from jobsync.ride.files import MARKER, Storage
 from jobsync.ride.store import read_database_id
 from jobsync.ride.upkeep import check_storage
 from jobsync.settings import Settings, load_settings
@@ -275,6 +275,29 @@ def test_files_missing_altered_and_outside(database: Database, connection: Conne
     assert found[1].text.startswith("2 files missing")
     assert found[2].text.startswith("2 files altered")
     assert "jobsync generate-ride --missing" in (found[1].what_to_do or "")
+
+
+@pytest.mark.parametrize(
+    ("marker", "words"),
+    [
+        (None, "it has no marker"),
+        ("6f1c8a52-3f5e-4b0e-9a53-0d5a1f1f6c11", "those of another database"),
+        ("none", "is no marker"),
+    ],
+    ids=["unmarked", "another's", "spoiled"],
+)
+def test_a_storage_is_one_line_the_worst(
+    database: Database, connection: Connection, tmp_path: Path, marker: str | None, words: str
+) -> None:
+    """A folder that can be written is not well while it is not this database's."""
+    drawn = {"ride_path": "gone.pdf", "ride_sha256": "", "ride_generated_at": "now"}
+    add_invoices(connection, add_tenant(connection), 1, "authorized", **drawn)
+    if marker is not None:
+        (tmp_path / MARKER).write_text(marker)
+    [found] = check_storage(tmp_path, database.engine(), every=False)
+
+    assert ("storage", Level.PROBLEM) == (found.name, found.level)
+    assert words in found.text
 
 
 def test_files_are_sampled_unless_all_are_asked_for(

@@ -31,19 +31,19 @@ def check_storage(root: Path | None, engine: Engine | None, *, every: bool, name
     if root is None:
         yield warning("storage", "JOBSYNC_STORAGE is not set", "generate-ride needs it: set the RIDE files' folder")
         return
-    if root.is_dir():
-        yield _try_to_write(root)
-    elif not named:
-        yield ok("storage", f"{root} is made when the first file is")
-    else:
+    if named and not root.is_dir():
         yield problem("storage", f"{root} is not a folder", f"mount it; a new one: install -d -o jobsync {root}")
         return
+    folder = _try_to_write(root) if root.is_dir() else ok("storage", f"{root} is made when the first file is")
+    files: list[Finding] = []
     if engine is not None:
         try:
             with translated():
-                yield from _files(engine, Storage(root), every=every)
-        except StorageFault as fault:
-            yield problem("storage", str(fault), fault.cause.do(ROOT=shlex.quote(str(root))))
+                files = list(_files(engine, Storage(root), every=every))
+        except StorageFault as fault:  # the wrong folder, or a broken one: whether it can be written says nothing then
+            folder = problem("storage", str(fault), fault.cause.do(ROOT=shlex.quote(str(root))))
+    yield folder
+    yield from files
 
 
 def _try_to_write(root: Path) -> Finding:

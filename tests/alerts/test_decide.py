@@ -342,6 +342,40 @@ def test_what_is_no_longer_silenced_is_told() -> None:
     assert lift(host.book, "circuit", None, NOW + 3 * HOUR) == (host.book, False)
 
 
+Silenced = tuple[str | None, str | None, int, bool]  # kind, subject, hours, all causes
+
+
+@pytest.mark.parametrize(
+    ("silences", "lifts", "expected"),
+    [
+        ([("circuit", None, 8, True)], [("circuit", None)] * 2, [True, False]),
+        ([("circuit", None, 8, True)], [("circuit", "host 1")] * 2, [True, False]),
+        ([("circuit", None, 8, True)], [(None, "host 1")] * 2 + [("circuit", None)], [True, False, True]),
+        ([("circuit", None, 8, False)], [("circuit", "host 1"), ("circuit", None)], [True, False]),
+        ([(None, "host 1", 8, True)], [("circuit", None)] * 2 + [("queue", None)], [True, False, True]),
+        ([(None, "host 1", 8, False)], [("queue", None), ("circuit", None)], [False, True]),
+        ([("circuit", None, 8, False), ("circuit", None, 1, False)], [("circuit", None)], [False]),
+        ([("circuit", None, 8, True), ("circuit", None, 1, False)], [("circuit", None)], [True]),
+        ([("circuit", None, 1, True)], [("circuit", None)], [False]),
+    ],
+)
+def test_lifting_says_whether_anything_was_silenced(
+    silences: list[Silenced], lifts: list[tuple[str | None, str | None]], expected: list[bool]
+) -> None:
+    """Not what was lifted already, in these words or others, nor what a later silence has ended; two hours later."""
+    host = Host()
+    host.look(0 * MINUTE, circuit(1))
+    for place, (kind, subject, hours, all_causes) in enumerate(silences):
+        at = NOW + place * MINUTE
+        host.book, _ = silence(host.book, kind, subject, NOW + hours * HOUR, at, all_causes=all_causes)
+    found = []
+    for place, (kind, subject) in enumerate(lifts):
+        host.book, lifted = lift(host.book, kind, subject, NOW + 2 * HOUR + place * MINUTE)
+        found.append(lifted)
+
+    assert expected == found
+
+
 def test_the_latest_silence_decides() -> None:
     """One until Monday, then one until noon: noon."""
     host = Host()

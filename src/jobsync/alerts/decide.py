@@ -193,14 +193,12 @@ def silence(
 
 
 def lift(book: Book, kind: str | None, subject: str | None, now: datetime) -> tuple[Book, bool]:
-    """Return the book without silences of a kind or a subject, and whether there was any."""
+    """Return the book without silences of a kind or a subject, and whether any was in force."""
     book = _set_by_now(book, now)
     lifted = any(
-        each.until > now
-        and (kind is None or each.kind in (None, kind))
-        and (subject is None or each.subject in (None, subject))
-        and not any(later.until == later.set_at and later.covers(each) for later in book.silences[place:])
+        each.until > now and not any(later.until <= now and later.covers(part) for later in book.silences[place:])
         for place, each in enumerate(book.silences)
+        for part in each.parts_of(kind, subject)
     )
     return (silence(book, kind, subject, now, now, all_causes=True)[0] if lifted else book), lifted
 

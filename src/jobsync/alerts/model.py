@@ -106,7 +106,18 @@ class Silence:
 
     def covers(self, other: Silence) -> bool:
         """Whether whatever another is about, this one is about too."""
-        return self.causes is None and self.kind in (None, other.kind) and self.subject in (None, other.subject)
+        causes = self.causes is None or (other.causes is not None and {*other.causes} <= {*self.causes})
+        return causes and self.kind in (None, other.kind) and self.subject in (None, other.subject)
+
+    def parts_of(self, kind: str | None, subject: str | None) -> list[Silence]:
+        """Return what of it is of a kind or a subject (None: of any), each alert that it names for itself."""
+        whole: list[tuple[str | None, str | None, tuple[Key, ...] | None]] = [(self.kind, self.subject, None)]
+        about = whole if self.causes is None else [(key[0], key[1], (key,)) for key in self.causes]
+        return [
+            replace(self, kind=of if kind is None else kind, subject=on if subject is None else subject, causes=causes)
+            for of, on, causes in about
+            if (kind is None or of in (None, kind)) and (subject is None or on in (None, subject))
+        ]
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,7 @@ def test_journal_is_asked_while_the_database_is_away(cli: Cli, journalctl: Journ
 
     assert cli("logs", RUN, **away).code == 0
     assert cli("logs", RUN[:8], **away).code == 69
+    assert cli("logs", " ", **away).code == 2
 
 
 def test_unknown_run_is_a_usage_error(cli: Cli) -> None:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from jobsync.runner.lock import lock_key
 from tests.commands.support import Add, Cli, Feed, Rows, cars, envelope
 
@@ -53,6 +55,15 @@ def test_a_run_is_found_by_its_beginning_only(cli: Cli, feed: Feed) -> None:
         ran = cli("runs", "show", "--json", "--", name)
 
         assert 2 == ran.code
+
+
+@pytest.mark.parametrize("words", [("runs", "show"), ("runs", "retry"), ("logs",)], ids=" ".join)
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_of_a_run_says_what_is_expected(cli: Cli, words: tuple[str, ...], name: str) -> None:
+    """All runs begin with it; the words are not of several runs."""
+    ran = cli(*words, name)
+
+    assert (2, True) == (ran.code, "expected a run's id or its beginning" in ran.err)
 
 
 def test_an_ambiguous_beginning_is_refused(cli: Cli, rows: Rows) -> None:

@@ -22,6 +22,7 @@ def logs(tools: Tools, run: Annotated[str, argument("RUN", "The run's id or its 
 
     It is read from the journal, also while the database is away; where there is none, the answer says where to look.
     """
+    run = runs.as_beginning(run)  # also while the database is away
     row: dict[str, Any] | None = None
     away: JobsyncError | None = None
     try:  # root, who can read every journal, is the units' user for as long as this takes

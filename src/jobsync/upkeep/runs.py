@@ -51,11 +51,18 @@ def list_runs(
     return [run for run in found if not statuses or run["status"] in statuses]
 
 
+def as_beginning(name: str) -> str:
+    """Return the name of a run as ids begin; raises UsageProblem for an empty one, with which all of them begin."""
+    if not name.strip():
+        raise UsageProblem("RUN is empty, expected a run's id or its beginning; jobsync runs list shows them")
+    return name.strip().lower()
+
+
 def find_run(connection: Connection, name: str) -> UUID:
     """Return the id of a run by as many of its first characters as make it unique; raises UsageProblem."""
-    starts = func.starts_with(cast(job_runs.c.id, Text), name.strip().lower())
+    starts = func.starts_with(cast(job_runs.c.id, Text), as_beginning(name))
     found = connection.execute(select(job_runs.c.id).where(starts).limit(2)).all()
-    if len(found) != 1 or not name.strip():
+    if len(found) != 1:
         raise UsageProblem(f"{'more than one' if len(found) > 1 else 'no'} run {name}; jobsync runs list shows them")
     run_id: UUID = found[0][0]
     return run_id

@@ -13,10 +13,10 @@ from jobsync.db.audit import write_audit
 from jobsync.db.statements import rows_of
 from jobsync.db.tables import invoice_documents, invoices, sri_events, tenants
 from jobsync.errors import UsageProblem
+from jobsync.fiscal.access_key import AccessKeyError, parse_access_key
 
 Rows = Sequence[dict[str, Any]]
 _NO_TENANT = "no tenant {}; jobsync tenant list shows them"
-_NO_DOCUMENT = "no document {}; jobsync invoice list shows them"
 # "until resumed": a plain instant, since the drivers of many host applications cannot read infinity
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 
@@ -27,6 +27,16 @@ def _one(connection: Connection, statement: Executable, words: str, name: str) -
     if not rows:
         raise UsageProblem(words.format(name))
     return rows[0]
+
+
+def _one_document(connection: Connection, statement: Executable, access_key: str) -> dict[str, Any]:
+    """Return the only row, of a document; what is raised if there is none says what is wrong with the key."""
+    why = ""
+    try:  # a document may be here whose key is wrong
+        parse_access_key(access_key)
+    except AccessKeyError as error:
+        why = f" ({error})"
+    return _one(connection, statement, f"no document {{}}{why}; jobsync invoice list shows them", access_key)
 
 
 # --- tenants ---------------------------------------------------------------------------------------------------------
@@ -124,7 +134,7 @@ def list_invoices(connection: Connection, *, status: str | None, tenant: str | N
 def show_invoice(connection: Connection, access_key: str) -> dict[str, Any]:
     """Return one document with what happened to it, oldest first, as `events`; raise UsageProblem without one."""
     this = invoices.c.access_key == access_key
-    row = _one(connection, _INVOICE.where(this), _NO_DOCUMENT, access_key)
+    row = _one_document(connection, _INVOICE.where(this), access_key)
     row["events"] = rows_of(connection, _EVENT.where(this).order_by(sri_events.c.id))
     return row
 
@@ -138,7 +148,7 @@ def recheck_invoice(connection: Connection, access_key: str) -> str:
     """
     known = invoices.c["id", "tenant_id", "status", "confirmed_by", "deleted_at"]
     this = select(*known).where(invoices.c.access_key == access_key).with_for_update()
-    found = _one(connection, this, _NO_DOCUMENT, access_key)
+    found = _one_document(connection, this, access_key)
     was = str(found["status"])
     if found["deleted_at"] is not None or was == "cancelled":
         raise UsageProblem(f"document {access_key} is {'deleted' if found['deleted_at'] else 'cancelled'}")
@@ -168,4 +178,4 @@ def read_files(connection: Connection, access_key: str) -> dict[str, bytes | Non
     kept = select(*invoice_documents.c["submitted_xml", "authorized_xml", "authorized_answer"]).join_from(
         invoices, invoice_documents, invoice_documents.c.invoice_id == invoices.c.id, isouter=True
     )
-    return _one(connection, kept.where(invoices.c.access_key == access_key), _NO_DOCUMENT, access_key)
+    return _one_document(connection, kept.where(invoices.c.access_key == access_key), access_key)

@@ -25,7 +25,11 @@ MARKER = ".jobsync-database"  # in the root: the id of the database whose files 
 
 
 class StorageFault(JobsyncError):
-    """The storage itself is full, read-only, broken or not the one of this database; no document is to blame."""
+    """
+    The storage itself is full, read-only, broken or not the one of this database; no document is to blame.
+
+    `cause` is one of those of the kind `storage`.
+    """
 
     exit_code = ExitCode.NEEDS_ATTENTION
 
@@ -158,7 +162,11 @@ class Storage:
         return path
 
     def place(self, unfinished: Path, relative: str) -> None:
-        """Move a written file to its place, whatever is there, and onto the disk; PlaceFault: only this place fails."""
+        """
+        Move a written file into its place, over whatever is there, and make sure that this is on the disk.
+
+        Raises PlaceFault if only this place cannot be used.
+        """
         with self._faults(relative):
             target = self.root / relative
             if not target.resolve().is_relative_to(self.root.resolve()):  # for example through a symbolic link
@@ -169,6 +177,7 @@ class Storage:
                 _sync_folder(folder)
 
     def drop(self, unfinished: Path) -> None:
+        """Remove a written file that will not be placed."""
         with suppress(OSError):
             unfinished.unlink()
 
@@ -176,8 +185,9 @@ class Storage:
         """
         Remove what dead runs left unfinished; returns how many files.
 
-        Other files are not ours: of runs of another database on the same storage, of people, behind a link that stands
-        where our folder or file belongs. `ended`, which of these runs are known to be over, is asked only of some.
+        `ended` returns which of these runs are known to be over; it is called only if there are any. Other files are
+        not ours: of runs of another database on the same storage, of people, behind a link that stands where our
+        folder or file belongs.
         """
         with suppress(OSError), _opened(self.root / _UNFINISHED, more=os.O_NOFOLLOW) as folder:
             with os.scandir(folder) as entries:

@@ -35,6 +35,7 @@ _NAME = "Razón Social / Nombres y Apellidos"
 
 
 def draw(flow: Flow, document: fiscal.Document) -> None:
+    """Draw everything below the two boxes."""
     match document.body:
         case fiscal.Sale() as sale:
             _draw_sale(flow, document, sale)

@@ -90,7 +90,7 @@ class GenerateRide(DocumentWork[DueRide]):
         return [*results, *chosen.left_out]
 
     def choose(self, connection: Connection[Any], lost: Sequence[int] = ()) -> ChosenDocuments[DueRide]:
-        """Return what to render, raising as for any documents; of the `lost` ones the file is missing or altered."""
+        """Return what to render; raise as for any documents. `lost`: ids of those whose file is missing or altered."""
         if self.missing and not self.access_keys:
             self.require_tenants(connection)
             ids = lost[: self.limit]

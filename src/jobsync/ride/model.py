@@ -10,6 +10,8 @@ from jobsync.fiscal.states import AUTHORIZED, normal_state
 
 @dataclass(frozen=True)
 class Stamp:
+    """What the SRI said of the document."""
+
     state: str | None = None  # `estado` as it was spelled; None for a bare document
     number: str | None = None  # `numeroAutorizacion`; None is the access key, which is the same thing since 2018
     authorized_at: datetime | None = None  # aware; if unknown, nothing stands in for it
@@ -17,6 +19,7 @@ class Stamp:
 
     @property
     def authorized(self) -> bool:
+        """Whether the state, in any spelling, says that the document is valid."""
         return normal_state(self.state or "") in AUTHORIZED
 
 

@@ -74,7 +74,11 @@ def _lines(rates: Rates, sale: Sale) -> Iterator[tuple[str, Amount | None]]:
 
 
 def _subsidy(sale: Sale, total: Amount, rates: Rates) -> Iterator[TotalLine]:
-    """Yield what the buyer would pay without subsidy and saves, IVA in both; where that cannot be told, its own sum."""
+    """
+    Yield what the buyer would pay without subsidy and what they save, IVA in both; nothing if there is no subsidy.
+
+    Where the IVA cannot be told, only the document's own sum remains.
+    """
     if sale.subsidy is None or not has_value(sale.subsidy):
         return
     factors = {_iva_factor(line, rates) for line in sale.lines if has_value(line.price_without_subsidy)}

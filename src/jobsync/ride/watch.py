@@ -33,12 +33,12 @@ _PARKED_WITHIN = timedelta(days=30)
 
 @dataclass(frozen=True)
 class TenantRides:
-    """A tenant's RIDEs that are due, so by a wrong clock, or refused for good; the texts are those of a refused one."""
+    """A tenant's RIDEs, counted; the texts are those of one that was refused, and None where none was."""
 
     tenant_id: int
-    waiting: int
-    ahead: int
-    parked: int
+    waiting: int  # due
+    ahead: int  # of these, due because their next time was set by a wrong clock
+    parked: int  # refused for good
     ruc: str
     name: str
     key: str

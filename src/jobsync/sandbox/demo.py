@@ -139,6 +139,8 @@ def command_here() -> str:
 
 
 class Show:
+    """Runs commands of the program in this process and shows them as somebody would type them."""
+
     def __init__(self, program: Any, environ: dict[str, str]) -> None:
         self.program, self.environ = program, environ
 
@@ -147,6 +149,7 @@ class Show:
         self._run(arguments, expect)
 
     def ask(self, *arguments: str) -> Any:
+        """Run a command quietly and return its JSON document."""
         with redirect_stdout(StringIO()) as out:
             self._run((*arguments, "--json"), 0)
         return json.loads(out.getvalue())
@@ -160,7 +163,7 @@ class Show:
 def _explain(show: Show) -> None:
     rows: list[Any] = []
     for title, words in (
-        ("Prices that changed, cars that were sold", ("stock", "changes")),
+        ("Prices that changed, cars that were sold or are gone", ("stock", "changes")),
         ("Items that were refused, and kept for you to look at", ("stock", "refused")),
         ("What waits for a person", ("holds", "list")),
     ):

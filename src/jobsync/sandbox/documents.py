@@ -1,7 +1,8 @@
 """
-Invents fiscal documents of taxpayers that do not exist, told entirely by their key; the XML is in `templates/`.
+Invents fiscal documents of taxpayers that do not exist: the same key and wishes give the same bytes.
 
-Written from the tax authority's paper (Ficha Técnica v2.34) and its XML schemas. A signature verifies nowhere.
+Written from the tax authority's paper (Ficha Técnica v2.34) and its XML schemas; the XML itself is in `templates/`. The
+signature is of the right shape and verifies nowhere.
 """
 
 from __future__ import annotations

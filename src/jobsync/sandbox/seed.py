@@ -32,8 +32,9 @@ def seed(
     """
     Add the scenario's dealerships with what their operators typed in, the issuers of its documents, and these.
 
-    Returns dealerships {id, name}, tenants {ruc, name} and how many documents of each outcome of the import. Where the
-    scenario names no folder of documents, `invented` many are invented; the stand-in answers with the same bytes.
+    Returns dealerships {id, name}, tenants {ruc, name} and how many documents of each outcome of the import; the
+    transaction is the caller's. Where the scenario names no folder of documents, so many as `invented` are invented for
+    the `environment`, test or production; the stand-in answers with the same bytes.
 
     Raises:
         UsageProblem: the database holds dealerships or tenants, and `add` does not say to leave those and add the rest.

@@ -160,8 +160,8 @@ class Table:
         """
         Draw the table, over as many pages as it takes; its rows come closer if that saves a page.
 
-        What follows is `all_mm` high; what of it shall not stand alone on a page, and takes the last rows along,
-        `tail_mm`.
+        `all_mm` is the height of all that follows, `tail_mm` of the part that shall not stand alone on a page: the last
+        rows go along with it.
         """
         if not self.columns:
             return

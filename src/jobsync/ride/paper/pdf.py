@@ -89,7 +89,7 @@ def assemble(
 
 @lru_cache(maxsize=_PICTURES_KEPT)
 def read_picture(data: bytes) -> RasterImageInfo:
-    """Return a picture for embedding, on white, no finer than it is printed; UnusablePicture says why it cannot be."""
+    """Return a picture to embed, on white, no finer than it is printed; raise UnusablePicture if it cannot be used."""
     if len(data) > PICTURE_BYTES_MAX:
         raise UnusablePicture(f"it is larger than {PICTURE_BYTES_MAX >> 20} MB")
     try:

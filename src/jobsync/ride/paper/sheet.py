@@ -1,7 +1,7 @@
 """
 Paper: pages, text that stays in its room, lines and bars. Millimetres from the upper left corner; no fiscal word.
 
-Texts are measured with the face's own widths, by the functions that write them, as operators of the page.
+Texts are measured with the face's own widths before they are drawn, and written as operators of the page.
 """
 
 from __future__ import annotations

@@ -191,7 +191,7 @@ class _Bench:
             plan = _explain(connection, store.QUEUE.statement(), parameters)
             found, total = store.QUEUE.read_due(connection, limit=self.size.due)
             assert (len(found), total) == (self.size.due, self.size.due), (len(found), total)
-            read_ms = _median_ms(lambda: store.QUEUE.read_due(connection, limit=self.size.due), self.size.runs * 5)
+            read_ms = _median_ms(lambda: _read_due(connection, self.size.due), self.size.runs * 5)
             due_ms = _median_ms(lambda: _tick(connection, due=True), self.size.runs * 10)
             connection.execute(
                 "UPDATE invoices SET next_check_at = now() + interval '1 hour' WHERE next_check_at <= now()"
@@ -201,7 +201,7 @@ class _Bench:
             idle_plan = _explain(connection, store.QUEUE.statement(), parameters)
         rows = [
             [f"the due query, {self.size.due} due: in the server", f"{plan.ms:.2f}"],
-            ["the same, read into Python", f"{read_ms:.2f}"],
+            ["the same and the documents, read into Python", f"{read_ms:.2f}"],
             ["the due query, nothing due: in the server", f"{idle_plan.ms:.2f}"],
             [f"jobsync_tick('{_CHECK}'), {self.size.due} due, with its commit", f"{due_ms:.2f}"],
             [f"jobsync_tick('{_CHECK}'), nothing due, with its commit", f"{idle_ms:.2f}"],
@@ -390,6 +390,10 @@ def _add_tenants(connection: psycopg.Connection[Any]) -> None:
         "INSERT INTO tenants (id, ruc, name, environment) VALUES (%s, %s, %s, 'test')",
         [(number, documents.ruc(number), f"Tenant {number}") for number in range(1, _TENANTS + 1)],
     )
+
+
+def _read_due(connection: psycopg.Connection[Any], limit: int) -> None:
+    store.QUEUE.read_due_of(connection, store.QUEUE.read_due(connection, limit=limit)[0])
 
 
 def _tick(connection: psycopg.Connection[Any], *, due: bool) -> None:

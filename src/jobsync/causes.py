@@ -18,7 +18,7 @@ class Cause(StrEnum):
 
     kind: Kind
     meaning: str
-    remedy: str  # what to type or do; words in capitals stand for the subject
+    remedy: str  # what to type or do; words in capitals (ID, RUN, UNIT, ...) stand for the subject
     lasts: bool  # no retry mends it: told when it is first seen, not after failures in a row
 
     def __new__(cls, card: str) -> Cause:

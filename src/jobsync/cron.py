@@ -50,7 +50,7 @@ def text_of_cron(text: str) -> str | None:
 
 def problem_of_cron(text: str) -> str | None:
     """
-    Return what is wrong with a cron expression, None if nothing is.
+    Return what is wrong with any text as a cron expression, None if nothing is.
 
     >>> [problem_of_cron(text) for text in ("@daily", "0 26 * * *", "0 3 31 2 *", "0 2 * * *")]
     ['it has 1 field, not five', 'Bad hour', 'it never comes', None]

@@ -136,7 +136,9 @@ class DocumentWork(JobWork, Generic[D]):
         limits = (self.limit, None if self.every else self.most)
         limit = min((limit for limit in limits if limit is not None), default=None)
         ids, total = queue.read_due(connection, limit=limit, tenants=self.tenants)
-        return ChosenDocuments(queue.read_due_of(connection, ids[: self.most]), [], total, ids[self.most :])
+        documents = queue.read_due_of(connection, ids[: self.most])
+        total -= len(ids[: self.most]) - len(documents)  # what was decided between the two statements is not due
+        return ChosenDocuments(documents, [], total, ids[self.most :])
 
     def _named(self, connection: Connection[Any], queue: DocumentQueue[D]) -> list[D]:
         found = queue.read_of(connection, queue.whole, "access_key", self.access_keys)

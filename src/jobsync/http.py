@@ -117,7 +117,7 @@ class HttpClient:
             return HttpAnswer(response.status_code, response.headers, b"" if status_only else self._read(response))
 
     def look(self, url: str, *, deadline_s: float) -> Mapping[str, Any] | None:
-        """See whether a host answers at all; returns its certificate as `getpeercert` does, None without TLS."""
+        """Return a host's certificate as `getpeercert` does, None without TLS; raises NoAnswer if it is silent."""
         with _exchange(self._client, "HEAD", url, _Call(deadline_s)) as response:
             stream = response.extensions.get("network_stream")
             secured = stream.get_extra_info("ssl_object") if stream is not None else None

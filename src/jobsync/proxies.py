@@ -16,6 +16,8 @@ def read_proxies(environ: Mapping[str, str], named: str | None) -> dict[str, str
     """
     Return a proxy's URL, or None for a direct connection, by pattern of URLs as `httpx.Client(mounts=…)` takes them.
 
+    No pattern at all means direct connections only.
+
     Args:
         named: JOBSYNC_PROXY, which replaces the environment's proxies; NO_PROXY exempts from it too.
 

@@ -122,7 +122,8 @@ class Settings:
     What the outside told this process; `repr` shows no field, as many may hold a secret.
 
     `database_url` is a libpq URL, or None for the embedded server, whose data folder is then `embedded_folder`
-    (None: the user's data folder); `database_is_default` says that neither is set. `proxies`: see jobsync.proxies.
+    (None: the user's data folder); `database_is_default` says that neither is set. Keys are 32 bytes. `proxies`: see
+    jobsync.proxies.
     """
 
     database_url: str | None = _read(_database)
@@ -180,7 +181,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def load_alert_settings(environ: Mapping[str, str]) -> tuple[Settings, tuple[str, ...]]:
-    """Read only what an alert needs, with what is wrong there; all else that is wrong may be the thing to be told."""
+    """Return what an alert needs, and what is wrong with it; whatever else is wrong may be the very thing to tell."""
     collected: list[str] = []
     raw = {name: text for name, text in read_texts(environ, collected).items() if name in _ALERT_NAMES}
     others = tuple(f"{name}:" for name in NAMES if name not in _ALERT_NAMES)

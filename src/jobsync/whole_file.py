@@ -9,11 +9,11 @@ from pathlib import Path
 
 def write_new(path: Path, data: bytes, *, most: int, mode: int | None = None, place: Path | None = None) -> None:
     """
-    Write a new file and make sure that it is on the disk; what stood at its path is removed, and so is half a file.
+    Write a new file and make sure that it is on the disk; whatever was at its path is removed, and so is a half file.
 
     Args:
         most: its permissions, as far as the umask allows; `mode`: exactly these.
-        place: where the finished file is moved to, over whatever is there, so that no half one ever has that name.
+        place: it is moved there in the end, over whatever is there: no half file ever has that name.
     """
     try:
         path.unlink(missing_ok=True)

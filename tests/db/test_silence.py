@@ -189,3 +189,18 @@ def test_silence_on_the_lock_connection_loses_the_lock(proxy: Freezer) -> None:
     until(lambda: told)
     locks.close()
     database.close()
+
+
+def test_close_of_locks_waits_little_for_a_silent_server(proxy: Freezer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The locks go with the connection in any case: a run that is over does not wait long to give them back."""
+    monkeypatch.setattr(silence, "SILENCE_S", 30.0)
+    database = Database(proxy.url)
+    locks = LockSession(lambda: database.lock_connection(application_name="test"))
+    locks.try_lock("one")
+    proxy.freeze()
+
+    began = time.monotonic()
+    locks.close()
+
+    assert time.monotonic() - began < 3
+    database.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -12,6 +14,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from jobsync.db.engine import Database
 from jobsync.db.statements import read_now
@@ -226,6 +229,20 @@ def test_the_history_is_text(stored: Stored) -> None:
         ("is_drive_away", "false", "true"),
         ("price", "10000.0", "9999.5"),
     ]
+
+
+def test_the_history_is_spelled_as_it_is_written(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures that all move to another address in one night are a history as large as the feed; it never stands."""
+    stored.night(feed(*range(100)))
+    plan = stored.plan(feed(*range(100), Price=7))
+    monkeypatch.setattr(store, "spell", lambda value: str(value).rjust(100_000))
+    tracemalloc.start()
+    store.apply_plan(stored.connection, stored.id, plan, run_id=RUN, now=stored.now)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert (100, 100_000) == stored.one("SELECT count(*), max(length(new)) FROM vehicle_changes")
+    assert most < 5_000_000
 
 
 def test_unchanged_rows_are_not_written(stored: Stored) -> None:
@@ -792,6 +809,20 @@ def test_a_log_that_the_host_refuses_does_not_keep_the_verdict_back(stored: Stor
 
     assert end(stored.connection, run_id)
     assert [("lock_lost",)] == stored.all("SELECT status FROM job_runs")
+
+
+def test_the_overview_counts_vehicles_in_one_go(database: Database) -> None:
+    """However many dealerships there are, the vehicles are read once."""
+    with database.engine().begin() as connection:
+        for name in ("North", "South", "East"):
+            registry.add_dealership(connection, name, timezone=None, email=None)
+        connection.execute(text("INSERT INTO vehicles (dealership_id, status) VALUES (1, 'sold'), (1, 'removed')"))
+        shown = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {registry._OVERVIEW}")
+        plan = json.dumps(connection.scalar(shown, {"id": None}))
+        [node] = re.findall(r'{[^{}]*"Relation Name": "vehicles"[^{}]*', plan)
+
+        assert [1, 0, 0] == [row["vehicles"] for row in registry.list_dealerships(connection)]
+        assert '"Actual Loops": 1,' in node
 
 
 def test_a_dealership_that_is_added_between_two_questions_waits_for_the_next_look(

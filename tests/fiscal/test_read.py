@@ -149,6 +149,18 @@ def test_unknown_elements_are_kept_aside() -> None:
     }
 
 
+def test_what_a_compensation_does_not_print_is_unknown() -> None:
+    """It has a rate and an amount; another number in it is told, not taken for known as in a tax."""
+    said = "<codigo>1</codigo><tarifa>2</tarifa><impuestoReembolso>5.00</impuestoReembolso><valor>1.00</valor>"
+    info = f"<importeTotal>1</importeTotal><compensaciones><compensacion>{said}</compensacion></compensaciones>"
+    empty = "<compensacion><baseImponible>7.00</baseImponible></compensacion>"
+    path = "factura/infoFactura/compensaciones/compensacion"
+
+    document = read_document(invoice(info=info.replace("</compensaciones>", f"{empty}</compensaciones>")))
+
+    assert document.unknown == (f"{path}/impuestoReembolso", f"{path}/baseImponible")
+
+
 def test_fields_with_one_side_only_are_kept() -> None:
     """Old documents put a whole legend into the name of an empty additional field."""
     rest = (

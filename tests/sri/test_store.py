@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from jobsync.db.system_settings import SystemSettings
+from jobsync.documents import DocumentQueue, DocumentWork
 from jobsync.hosts.circuit import HostState
 from jobsync.hosts.store import read_hosts
 from jobsync.runner import record
@@ -158,6 +161,28 @@ def test_documents_of_one_host_leave_room_for_those_of_the_other(connection: Con
     documents, total = due(connection, 2)
 
     assert (production in {document.access_key for document in documents}, total) == (True, 6)
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_what_is_cancelled_while_documents_are_chosen_is_not_counted(
+    connection: Connection, add: Add, *, every: bool
+) -> None:
+    """It is neither taken nor left for later."""
+    numbers = [add(number) for number in range(3)]
+
+    class Meanwhile(DocumentQueue[store.DueDocument]):
+        def read_due(self, connection: Connection, **asked: Any) -> tuple[array[int], int]:
+            found = super().read_due(connection, **asked)
+            connection.execute("UPDATE invoices SET status = 'cancelled' WHERE id = %s", [numbers[0]])
+            return found
+
+    class Work(DocumentWork[store.DueDocument]):
+        most = 2000
+
+    work = Work(settings=SystemSettings({}), limit=2, every=every)
+    chosen = work.choose_from(connection, Meanwhile(**vars(store.QUEUE)), lambda _document: None)
+
+    assert ([document.id for document in chosen.documents], chosen.total) == ([numbers[1]], 2)
 
 
 def test_attention_keeps_its_first_instant(connection: Connection, add: Add) -> None:

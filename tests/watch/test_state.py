@@ -266,6 +266,18 @@ def test_runs_but_always_fails(seen: Seen, connection: Connection) -> None:
     assert [("stock-sync", "failures")] == kinds(judge_health(seen()))
 
 
+def test_failures_outlast_the_rows_of_their_runs(seen: Seen, connection: Connection) -> None:
+    """Nothing was due since, and the runs were deleted: the row of failures is still told."""
+    add_dealership(connection)
+    set_job(connection, consecutive_failures=5, last_status="failed")
+    found, why, what = state(seen())
+
+    assert State.FAILING is found
+    assert "5 scheduled runs failed in a row, too long ago for their rows to be kept" == why
+    assert "jobsync stock-sync shows whether it works now" == what
+    assert [("stock-sync", "failures")] == kinds(judge_health(seen()))
+
+
 @pytest.mark.parametrize(
     ("minutes_ago", "trigger", "words"),
     [

@@ -103,7 +103,8 @@ def settle(rows: Iterable[Row], dealerships: Iterable[int]) -> Lot:
     """
     Find out which vehicles can be brought, and settle EasyCars rows of one dealership that have one stock key.
 
-    Of those the advertised one keeps the number, else the newer; the others get a retired one.
+    Of those the advertised one keeps the number, else the newer; the others get a retired one. The rows have id,
+    dealership_id, stock_number, status and data_source; the dealerships are those that are brought.
     """
     lot, known = Lot(), set(dealerships)
     same: dict[tuple[int, str], list[tuple[bool, int, str]]] = defaultdict(list)
@@ -173,7 +174,11 @@ def plan_document(row: Row) -> Values:
 
 
 def plan_log(row: Row, yard_code: str | None) -> Values:
-    """Return an entry of the sync log; its `yard_code` was not kept there, and was asked for each night."""
+    """
+    Return an entry of the sync log; one without a type is of stock.
+
+    `yard_code` is the dealership's: the original asked for it each night, and did not keep it.
+    """
     status = _LOG_STATUSES.get(_lower(row["status"]))
     if status is None:
         raise Leave(f"status {row['status']!r} is unknown")

@@ -44,7 +44,7 @@ def read_synced(connection: Connection) -> set[int]:
 def read_ids(
     connection: Connection, key: Column[int], ids: Iterable[int], *, dealerships: Iterable[int] | None = None
 ) -> set[int]:
-    """Return which of some ids a table has, by the column that is its key; of these dealerships."""
+    """Return which of some ids a table has, by the column that is its key; with `dealerships` only theirs."""
     found = select(key).where(key == func.any(list(ids)))
     if dealerships is not None:
         found = found.where(key.table.c.dealership_id == func.any(list(dealerships)))

@@ -18,7 +18,7 @@ from jobsync.watch.model import Problem
 _BACK_WITHIN = timedelta(minutes=30)  # of its end: it is the same alert
 _KEPT = timedelta(days=7)  # what is over
 _AGAIN = timedelta(minutes=10)  # longer than sending takes; what perhaps arrived is said again then
-_RARER = 3
+_RARER = 3  # each time so many times later
 _HOUR = timedelta(hours=1)
 _ORDER = {cause.value: place for place, cause in enumerate(Cause)}  # the likelier cause before what it leads to
 

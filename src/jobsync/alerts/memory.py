@@ -2,7 +2,8 @@
 Where alerts are remembered: the table `alerts`, and a small file on each host for when the database is away.
 
 While the database answers, the table is right. A file that was last written without it holds what the table does not
-know yet: of two records of one alert the one changed last counts, and whoever was told by either has been told.
+know yet: of two records of one alert the one changed last counts, and whoever was told by either has been told;
+silences are put together.
 """
 
 from __future__ import annotations

@@ -77,7 +77,11 @@ def on_host(host: str, cause: Cause, text: str, **more: Any) -> Problem:
 
 @dataclass(frozen=True)
 class Look:
-    """What one look brought to light; an alert whose check `passed` says was made is over if it was not found."""
+    """
+    What one look brought to light.
+
+    `passed` says whether an alert's own check was made now: if it was not found again, it is over.
+    """
 
     found: tuple[Problem, ...] = ()
     passed: Callable[[Alert], bool] = lambda _alert: False
@@ -91,7 +95,7 @@ class Silence:
     subject: str | None
     until: Instant
     set_at: Instant
-    causes: tuple[Key, ...] | None = None  # those open when it was set; None for whatever comes
+    causes: tuple[Key, ...] | None = None  # the alerts that were open when it was set; None for whatever comes
 
     def fits(self, alert: Alert) -> bool:
         return (

@@ -24,7 +24,7 @@ for _name in ("apprise", "urllib3"):  # they log URLs; what is wrong is said her
 
 
 class Channel(Protocol):
-    """A way out: mail, webhook, or a service that Apprise knows; what is remembered has its name."""
+    """A way out: mail, webhook, or a service that Apprise knows; who was told of an alert is remembered by its name."""
 
     @property
     def name(self) -> str: ...

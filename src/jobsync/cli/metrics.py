@@ -36,4 +36,5 @@ def metrics(
     text = render_metrics(seen, verdict, totals)
     if to_file:
         write_page(output, text, mode=_MODE)
-    return Answer(read_metrics(text), lambda: None if to_file else write_page(None, text, mode=_MODE))
+    document = read_metrics(text) if as_json else None  # a scrape does not pay for it
+    return Answer(document, lambda: None if to_file else write_page(None, text, mode=_MODE))

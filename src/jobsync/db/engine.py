@@ -273,6 +273,7 @@ def transaction(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
     Lend the driver's own connection for one transaction of the engine: for COPY, pipelines, statements that are kept.
 
     It commits at the end of the block and rolls back on any exception; what fails, fails with the driver's own error.
+    Raises Unavailable where no connection becomes free or can be opened.
     """
     pool = engine.pool
     with engine.begin() as connection:
@@ -400,7 +401,11 @@ def driver(connection: Connection) -> silence.Connection:
 
 
 class Database:
-    """One Postgres database: `url` may lead through a pooler, `lock_url` must lead to the server itself."""
+    """
+    One Postgres database: `url` may lead through a pooler, `lock_url` must lead to the server itself.
+
+    `schema` holds our tables, whatever the role's search_path says.
+    """
 
     def __init__(self, url: str, lock_url: str | None = None, *, schema: str = schema_name.DEFAULT) -> None:
         self.url = url
@@ -447,7 +452,7 @@ class Database:
             pool_reset_on_return=None,  # _take_back does it
             use_native_hstore=False,
         )
-        statements = [schema_name.use_schema(self.schema)]  # LOCAL, for poolers
+        statements = [schema_name.use_schema(self.schema)]  # LOCAL: a pooler lends the session to others
         if lock_timeout_s is not None:
             statements.append(f"SET LOCAL lock_timeout = '{lock_timeout_s}s'")
         event.listen(engine, "checkout", _refuse_dead)

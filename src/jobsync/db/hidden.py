@@ -28,7 +28,8 @@ def hidden_tables(schema: str) -> str:
     """
     Return the query for the tables of ours whose rows the current role may not all see and write.
 
-    A policy that lets it see and write every row is no obstacle, except where rows are copied in. `schema` is SQL.
+    A policy that lets it see and write every row is no obstacle, except where rows are copied in. `schema` is an
+    expression of SQL.
     """
     names = ", ".join(f"'{name}'" for name in sorted((*metadata.tables, VERSION_TABLE)))
     copied = ", ".join(f"'{name}'" for name in _COPIED)
@@ -55,7 +56,7 @@ def hidden_function() -> str:
 
 
 def refuse_hidden(connection: Connection[Any]) -> None:
-    """Raise ConfigurationProblem, naming tables, role and cure, where row-level security binds it on any of ours."""
+    """Raise ConfigurationProblem, naming tables, role and cure, where row-level security binds the role on ours."""
     rows = connection.execute(
         f"SELECT hidden.relname, current_user, quote_ident(current_user) FROM ({hidden_tables('%s')}) hidden".encode(),
         [schema_of(connection)],

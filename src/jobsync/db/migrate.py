@@ -1,7 +1,7 @@
 """
 Brings the schema to this version of the code, and says where a database stands.
 
-Only that is asked often: alembic is imported by the functions that use it.
+The second is asked far more often: alembic is imported by the functions that use it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def migrations_folder() -> Path:
 
 
 def read_version(connection: Connection[Any]) -> str | None:
-    """Return the schema's revision, None without one; raises ConfigurationProblem where row-level security hides."""
+    """Return the schema's revision or None; raises ConfigurationProblem where row-level security may hide our rows."""
     table = f"{quoted(schema_of(connection))}.{VERSION_TABLE}"
     [found] = connection.execute("SELECT to_regclass(%s)", [table]).fetchall()
     if found[0] is None:

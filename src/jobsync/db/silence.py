@@ -1,7 +1,7 @@
 """
 The driver's connection with a deadline of ours: a statement may take its time, a server that says nothing may not.
 
-A login ends by itself, and keepalives notice a dead host; a server that takes a statement and stays silent would not.
+A login ends by itself, and keepalives notice a dead host; one that takes a statement and stays silent would hold us.
 """
 
 from __future__ import annotations

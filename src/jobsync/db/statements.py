@@ -28,7 +28,7 @@ def upsert(key: Column[Any], values: Mapping[Column[Any], Any], *, only_new: tup
     """
     Return the statement that inserts a row, or changes the one with the same unique key, `updated_at` with it.
 
-    `values` has the key's; an existing row keeps its `only_new`.
+    `values` includes the key's; an existing row keeps its columns of `only_new`.
     """
     table = key.table
     statement = insert(table).values(dict(values))

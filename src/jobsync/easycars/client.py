@@ -93,7 +93,7 @@ class EasyCarsClient:
 
     def fetch_stock(self, credentials: Credentials, *, item: str = "", line: HostLine | None = None) -> Envelope:
         """
-        Return one dealership's feed: Code 0 or 5, with a list; without the line of its host that is asked in any case.
+        Return one dealership's feed: Code 0 or 5, with a list. Without a line the host is asked whatever its state.
 
         Raises:
             EasyCarsFailure: reason `credentials_client` or `credentials_account` (never retried), `token_refused`,
@@ -133,6 +133,7 @@ class EasyCarsClient:
             self._changes[item] = merged(self._changes.get(item), change)
 
     def change_of(self, item: str) -> CircuitChange | None:
+        """Return what an item's tries changed of its host's circuit."""
         return self._changes.get(item)
 
     def _ask_for_stock(self, credentials: Credentials) -> Envelope:
@@ -270,6 +271,7 @@ def _speaks_of_a_token(envelope: Envelope) -> bool:
 
 
 def host_of(environment: str, base_url: str | None) -> str:
+    """Return the name under which an environment's host is remembered."""
     return urlsplit(base_url or ADDRESSES[environment]).netloc.rpartition("@")[2].lower()
 
 

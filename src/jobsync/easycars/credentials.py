@@ -72,7 +72,8 @@ def find_problem(name: str, value: object) -> str | None:
 
 def parse_credentials(document: object) -> Credentials:
     """
-    Check what somebody wants to store: four secrets, environment, yard_code?.
+    Check what somebody wants to store, {client_id, client_secret, account_number, account_secret, environment,
+    yard_code?}.
 
     UsageProblem: one message names every field that is wrong, and never a value.
     """

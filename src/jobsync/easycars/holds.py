@@ -80,7 +80,7 @@ class Judge:
         self, kind: str, vehicles: Mapping[str, str], reason: str | None, changes: Mapping[str, _Changes] | None = None
     ) -> bool:
         """
-        Hold vehicles (key -> number) if there is a reason or a person was asked or said so before; whether they are.
+        Hold vehicles (key -> number) if there is a reason or a person was asked or said so before; True if held.
 
         Other rows that come or return make a set a smaller share; what a person was asked or said still stands.
         """

@@ -91,7 +91,7 @@ class Car(NamedTuple):
     says_sold: bool
     raw: RawItem
     mended: str | None  # in a form that jsonb can hold, where the text as received is none
-    content_hash: bytes
+    content_hash: bytes  # fingerprint of the bytes received and of the rules they were read by
     warnings: tuple[Note, ...] = ()
     unknown_keys: frozenset[str] = frozenset()
     missing_keys: frozenset[str] = frozenset()
@@ -113,7 +113,7 @@ class Refused:
     reason: str
     raw: str
     vin: str | None = None  # upper case without blanks, as far as it could be read
-    kind: frozenset[tuple[str, str]] = frozenset()  # likewise; of `kind_of`
+    kind: frozenset[tuple[str, str]] = frozenset()  # likewise, as `kind_of` returns it
 
 
 class Listed(NamedTuple):
@@ -157,8 +157,10 @@ class VehicleRow:
 
 @dataclass(frozen=True, slots=True)
 class HeldSet:
+    """A set of vehicles that a person was or is asked about."""
+
     id: int
-    keys: frozenset[str]
+    keys: frozenset[str]  # their stock keys
     status: str
     reason: str
     kind: str = "removals"
@@ -180,7 +182,7 @@ class Current:
     """What we have of one dealership; what is not needed each night is looked up when it is."""
 
     dealership_id: int
-    listed: Mapping[str, Listed]  # by stock key: our rows that are not removed
+    listed: Mapping[str, Listed]  # by stock key: our rows that are not removed; excluded ones among them
     # full rows, removed ones too; by stock key for a batch of keys, or those that have a VIN
     rows: Callable[[Sequence[str]], Mapping[str, VehicleRow]]
     with_vins: Callable[[Sequence[str]], Sequence[VehicleRow]] = lambda _vins: ()

@@ -15,8 +15,8 @@ FOREIGN_FEED = "the feed is not this dealership's stock, as after a wrong Accoun
 class Held:
     """How one kind of hold is spoken of."""
 
-    one: str  # behind its number
-    several: str
+    one: str  # what was held of one vehicle, behind its number
+    several: str  # of several
     approved: str  # what the decision leads to
     rejected: str
 

@@ -95,10 +95,11 @@ _OVERVIEW = f"""
            CASE WHEN jsonb_typeof(l.warnings) = 'array' THEN jsonb_array_length(l.warnings)
                 WHEN l.status IS NOT NULL THEN 0 END AS last_warnings,
            l.synced_at AS last_synced_at, h.last_success_at, coalesce(h.attempt, 0) AS attempt, h.next_at, h.retry_at,
-           (SELECT count(*) FROM vehicles v
-            WHERE v.dealership_id = d.id AND v.status NOT IN ('removed', 'excluded')) AS vehicles,
+           coalesce(v.listed, 0) AS vehicles,
            (SELECT count(*) FROM holds o WHERE o.dealership_id = d.id AND o.status = 'pending') AS held
     {due.OF_DEALERSHIPS}
+    LEFT JOIN (SELECT dealership_id, count(*) AS listed FROM vehicles
+               WHERE status NOT IN ('removed', 'excluded') GROUP BY dealership_id) v ON v.dealership_id = d.id
     WHERE CAST(:id AS bigint) IS NULL OR d.id = :id
     ORDER BY d.id
 """
@@ -203,6 +204,7 @@ def find_shared_accounts(connection: Connection, cipher: Cipher) -> list[Rows]:
 
 
 def find_sharers(connection: Connection, cipher: Cipher, dealership_id: int) -> Rows:
+    """Return the other dealerships with this one's client, account and yard, each as {dealership_id, name}."""
     for group in find_shared_accounts(connection, cipher):
         others = [found for found in group if found["dealership_id"] != dealership_id]
         if len(others) < len(group):
@@ -343,6 +345,7 @@ def _read_changes(
 
 
 def list_refused(connection: Connection, dealership_id: int | None, *, limit: int) -> Rows:
+    """Return the latest refused items, newest first."""
     if dealership_id is not None:
         require_dealership(connection, dealership_id)
     found, of_which = refused_items.c, (refused_items.c.id, refused_items.c.dealership_id, dealerships.c.name)

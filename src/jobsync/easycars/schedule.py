@@ -27,9 +27,9 @@ class Dealership:
     why_not: str | None  # no_credentials, auto_sync_off or paused, where it takes no part
     due: str | None  # slot or retry if its time has come; not if the slot is to be computed first
     attempt: int
-    cron: str | None  # with the zone what its slot came from; `seen`: as texts
+    cron: str | None  # what its slot was computed from, with the zone
     timezone: str | None
-    seen: str | None
+    seen: str | None  # the texts of both, readable or not
     next_at: datetime | None
     slot_started_at: datetime | None  # a scheduled attempt changes this or the next
     retry_at: datetime | None

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -205,7 +205,7 @@ _LOCALLY_SOLD: LiteralString = (
 
 
 def read_listed(connection: Connection[Any], dealership_id: int) -> dict[str, model.Listed]:
-    """Return our rows that are not removed, by stock key; for each of them what is asked here costs."""
+    """Return our rows that are not removed, by stock key; each column more is paid for every vehicle there is."""
     rows = connection.execute(
         f"""
         SELECT v.id, v.stock_number, v.vin, v.status, v.content_hash, v.locked_fields, v.missing_since,
@@ -369,7 +369,7 @@ def apply_plan(
     done = _write_rows(connection, dealership_id, plan, run_id=run_id, now=now)
     told = "COPY refused_items (dealership_id, run_id, position, stock_number, reason_code, reason, raw) FROM STDIN"
     refused = [(item.position, item.stock_number, item.code, visible(item.reason), item.raw) for item in plan.refused]
-    _copy_rows(connection, told, [(dealership_id, run_id, *row) for row in refused])
+    _copy_rows(connection, told, ((dealership_id, run_id, *row) for row in refused))
     _write_held(connection, dealership_id, plan, run_id=run_id)
     _remember(connection, dealership_id, plan)
     return done
@@ -400,14 +400,14 @@ def _write_rows(
         *((row.id, "status", row.status, "removed") for row in done.removed),
     ]
     told = "COPY vehicle_changes (run_id, changed_at, vehicle_id, field, old, new) FROM STDIN"
-    _copy_rows(connection, told, [(run_id, now, *about, spell(old), spell(new)) for *about, old, new in history])
+    _copy_rows(connection, told, ((run_id, now, *about, spell(old), spell(new)) for *about, old, new in history))
     return done
 
 
-def _copy_rows(connection: Connection[Any], statement: LiteralString, rows: Sequence[tuple[Any, ...]]) -> None:
-    if rows:
+def _copy_rows(connection: Connection[Any], statement: LiteralString, rows: Iterator[tuple[Any, ...]]) -> None:
+    if (first := next(rows, None)) is not None:
         with connection.cursor().copy(statement) as copy:
-            for row in rows:
+            for row in chain([first], rows):  # never all in memory: a history of pictures is as large as the feed
                 copy.write_row(row)
 
 
@@ -581,7 +581,7 @@ _MAY_ALTER: LiteralString = (
 
 
 def _write_changed(connection: Connection[Any], changes: Sequence[model.Change]) -> list[model.Change]:
-    """Update rows in batches, each one JSON document; returns the changes as the database made them."""
+    """Update rows in batches, each one JSON document; returns the changes that the database made, as it made them."""
     done: list[model.Change] = []
     for start in range(0, len(changes), _BATCH):
         batch = changes[start : start + _BATCH]
@@ -820,7 +820,7 @@ def write_log(
     """
     Write the dealership's line of this run: processed = received, failed = refused.
 
-    `plan` is as it was carried out, None where there was none; its first refused items are told.
+    `plan` is as it was carried out, None where there was none; `error` and its first refused items are told.
     """
     planned, plan = plan is not None, model.StockPlan() if plan is None else plan
     counts = {name: plan.counts[name] for name in COUNT_NAMES}

@@ -80,13 +80,13 @@ class DealershipFacts:
     timezone: str
     unreadable_cron: str | None  # a text of its own that is not in force
     unreadable_zone: str | None
-    due_since: datetime | None  # the next scheduled run takes it
-    too_far_ahead: bool  # as its next time is further ahead than any that its rule sets
+    due_since: datetime | None  # None if the next scheduled run does not take it
+    too_far_ahead: bool  # due because its next time is further ahead than any that its rule sets
     next_at: datetime | None  # its next slot
     retry_at: datetime | None
     attempt: int
     last_success_at: datetime | None
-    expected_at: datetime | None  # by which the next success was to come
+    expected_at: datetime | None  # slot by which the next success was to come, counted from the last
     last_status: str | None
     last_synced_at: datetime | None
     last_run_id: UUID | None

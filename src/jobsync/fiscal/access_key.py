@@ -98,7 +98,11 @@ def check_digit(first_48: str) -> int:
 
 
 def parse_access_key(text: str) -> AccessKey:
-    """Read an access key; raise AccessKeyError with what is wrong. Its RUC is not judged: see `find_ruc_problem`."""
+    """
+    Read an access key, with blanks around it or not; raise AccessKeyError with what is wrong.
+
+    Its RUC is not judged: see `find_ruc_problem`.
+    """
     text = text.strip()
     _require_digits(text, LENGTH)
     expected, found = check_digit(text[:-1]), int(text[-1])

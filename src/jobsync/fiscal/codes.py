@@ -64,7 +64,7 @@ SUPPLIER_KINDS = {"01": "PERSONA NATURAL", "02": "SOCIEDAD"}
 
 def withheld_tax(group: str | None, code: str | None) -> str | None:
     """
-    Return the name of a withheld tax, by its group and the code within it; the group as it is if it has none.
+    Return the name of a withheld tax; the group as it is if it has none. Within the group `code` counts as a number.
 
     >>> [withheld_tax("4", code) for code in ("3", "327", "999")]
     ['IVA PRESUNTIVO', 'RENTA', 'IVA PRESUNTIVO Y RENTA']

@@ -41,9 +41,9 @@ class Summary(Noun, frozen=True):
     document_code: str = ""  # as in DocumentKind
     issuer_ruc: str = tag("infoTributaria/ruc")
     issuer_name: str | None = tag("infoTributaria/razonSocial")
-    environment: Environment | None = None
-    series_number: str | None = tag(*_SERIES, joined=True)
-    issue_date: date | None = None
+    environment: Environment | None = None  # of `ambiente`, else of the key
+    series_number: str | None = tag(*_SERIES, joined=True)  # 001-001-000000001, as far as its parts are there
+    issue_date: date | None = None  # of `fechaEmision`, else of the key
     receiver_name: str | None = None
     receiver_id: str | None = None
     total: Decimal | None = None  # None for delivery notes; of a withholding, which names none, the sum
@@ -115,6 +115,15 @@ class Payment(Noun, frozen=True):
     total: Amount | None = tag("total")
     term: Amount | None = tag("plazo")
     term_unit: str | None = tag("unidadTiempo")
+
+
+class Compensation(Noun, frozen=True):
+    """One `compensacion` of 2016 to 2018: points of IVA given back."""
+
+    NOT_PRINTED = ("codigo",)
+
+    rate: Amount | None = tag("tarifa")
+    amount: Amount | None = tag("valor")
 
 
 class Export(Noun, frozen=True):
@@ -197,7 +206,7 @@ class Sale(Noun, frozen=True):
     subsidy: Amount | None = tag("info/totalSubsidio")
     tip: Amount | None = tag("info/propina")
     taxes: tuple[Tax, ...] = tag("info/totalConImpuestos/totalImpuesto", "info/impuestos/impuesto")
-    compensations: tuple[Tax, ...] = tag("info/compensaciones/compensacion")  # points of IVA given back, 2016 to 2018
+    compensations: tuple[Compensation, ...] = tag("info/compensaciones/compensacion")
     payments: tuple[Payment, ...] = tag("info/pagos/pago")
     withheld_vat: Amount | None = tag("info/valorRetIva")
     withheld_income: Amount | None = tag("info/valorRetRenta")
@@ -232,7 +241,7 @@ class Withheld(Noun, frozen=True):
     amount: Amount | None = tag("valorRetenido")
     dividend_paid: str | None = tag("dividendos/fechaPagoDiv")
     dividend_income_tax: Amount | None = tag("dividendos/imRentaSoc")  # what the company paid on the dividend
-    dividend_year: str | None = tag("dividendos/ejerFisUtDiv")  # it was earned in
+    dividend_year: str | None = tag("dividendos/ejerFisUtDiv")  # in which it was earned
     banana_boxes: Amount | None = tag("compraCajBanano/numCajBan")
     banana_price: Amount | None = tag("compraCajBanano/precCajBan")  # of one box
 
@@ -297,7 +306,7 @@ class Document(Noun, frozen=True):
     access_key: str = tag("infoTributaria/claveAcceso", default="")  # right or not
     environment_code: str | None = tag("infoTributaria/ambiente")
     emission_type: str | None = tag("infoTributaria/tipoEmision")
-    series_number: str | None = tag(*_SERIES, joined=True)  # 001-001-000000001, as far as its parts are there
+    series_number: str | None = tag(*_SERIES, joined=True)  # as in Summary
     issue_date_text: str | None = tag("info/fechaEmision")  # delivery notes have none
     additional: tuple[Field, ...] = tag("infoAdicional/campoAdicional")
     machine_brand: str | None = tag("maquinaFiscal/marca")

@@ -23,7 +23,7 @@ class HostState:
     faults_in_a_row: int = 0
     open: bool = False
     too_often: bool = False  # its circuit is open because it says that we ask too often
-    idle_s: float | None = None  # since its last call; negative if the clock was set back
+    idle_s: float | None = None  # since its last call, None: never; negative if the clock was set back
     not_before: datetime | None = None  # its wish to rest; None if past, or too far ahead
 
 
@@ -40,6 +40,7 @@ class CircuitChange:
 
 
 def merged(before: CircuitChange | None, after: CircuitChange) -> CircuitChange:
+    """Return what two ends, one after the other, changed together."""
     if before is None:
         return after
     rest_s = before.not_before_s if after.not_before_s is None else after.not_before_s
@@ -58,7 +59,7 @@ class HostLine:
         delay_s: float,  # between the starts of two calls
         pause: Callable[[float], bool],  # waits that many seconds; False if the run is to stop
         spread: int = 1,  # items that must have met the faults before they are the host's
-        probe_most_s: float = _PROBE_MOST_S,  # a probe is waited for no longer
+        probe_most_s: float = _PROBE_MOST_S,  # a probe that takes longer holds up nobody
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._delay_s = delay_s

@@ -29,7 +29,7 @@ class HostFacts:
     faults_in_a_row: int
     opened_at: datetime | None
     last_probe_at: datetime | None
-    behind: int = 0  # what waits for it; without that no call probes it
+    behind: int = 0  # documents or dealerships that wait for it; without any no call probes it
     open_cause: str | None = None  # faults, or too_often as the SRI says
     vendor: str = "SRI"
     not_before: datetime | None = None  # it does not want to be asked until then
@@ -110,6 +110,7 @@ _COLUMNS = (
 
 
 def section_of(name: str, hosts: Sequence[HostFacts]) -> Section:
+    """Return the hosts for machines; the job that asks there tells people of them."""
     rows = (
         Row(
             host.host,

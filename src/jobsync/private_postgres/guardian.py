@@ -124,7 +124,7 @@ class Guardian:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.folder = self.home = Path(plan.folder)  # the second holds `data`
+        self.folder = self.home = Path(plan.folder)  # `home` holds `data`
         self.programs = Path(plan.programs)
         self.identity = Identity("same", os.geteuid(), os.getegid())
         self.lock = threading.Lock()  # between starting a child and stopping

@@ -130,6 +130,7 @@ def remove(folder: Path) -> None:
     Raises:
         ServerNotStarted: it has not ended in time; it writes until then.
         NotAllowed: where the cluster lies cannot be read.
+        OSError: a file cannot be removed.
     """
     folder = Path(os.path.realpath(folder))
     guardian_lock = _open(folder / "guardian.lock")

@@ -67,7 +67,7 @@ class Trial:
     run: Run | DryRun
     item: Item
     number: int = 0  # of the attempt; 0 in a dry run
-    let_next: Callable[[], None] = lambda: None  # it counts no longer among those at work
+    let_next: Callable[[], None] = lambda: None  # called when another item may start
     turn: ExitStack = field(default_factory=ExitStack)  # left when it is over
     started: float = field(default_factory=time.monotonic)
 
@@ -81,7 +81,7 @@ class Attempt(Trial):
     """What the work on one item may use."""
 
     run: Run
-    on_commit: list[Callable[[], None]] = field(default_factory=list)  # for the log
+    on_commit: list[Callable[[], None]] = field(default_factory=list)  # called in order after its commit; for the log
 
     @property
     def run_id(self) -> UUID:
@@ -198,7 +198,7 @@ def _work_queue(run: Run, line: ItemQueue, work: Work[Any], concurrency: int) ->
     waiting = iter(line.items)
     room = threading.Semaphore(concurrency)
     said: queue.SimpleQueue[Ending | None] = queue.SimpleQueue()  # who has ended; None: there is room
-    most = 2 * concurrency  # with those that only write any more
+    most = 2 * concurrency  # with those that gave their place back and still write
     with ThreadPoolExecutor(max_workers=most, thread_name_prefix="jobsync-item") as pool:
         flying: dict[Ending, ExitStack] = {}
         exhausted = False

@@ -23,6 +23,7 @@ from uuid import UUID
 import psycopg
 from psycopg import Connection, errors
 
+from jobsync.db import silence
 from jobsync.db.engine import Database, translated
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError
 from jobsync.schema_name import DEFAULT, qualified, schema_of
@@ -120,7 +121,7 @@ class LockSession:
     """
 
     def __init__(
-        self, open_connection: Callable[[], Connection[Any]], *, on_lost: Callable[[str], None] | None = None
+        self, open_connection: Callable[[], silence.Connection], *, on_lost: Callable[[str], None] | None = None
     ) -> None:
         self._connection = open_connection()
         # Asked, not taken from the handshake: there a pooler in session mode tells a number of its own.
@@ -254,6 +255,7 @@ class LockSession:
 
     def _hang_up(self) -> None:
         if not self.lost.is_set():  # the server ends a session after its client: the next run may be faster
+            self._connection.patience = silence.Patience(silence.HURRIED_S, asks=False)
             with suppress(Exception):  # the connection is closed in any case
                 self._connection.execute("SELECT pg_advisory_unlock_all()")
         self._connection.close()

@@ -32,7 +32,7 @@ def notify_systemd(environ: Mapping[str, str], *lines: str) -> None:
 
 
 class Progress:
-    """Counts finished items of one run and tells whoever listens; `write_row` is called with (done, failed)."""
+    """Counts finished items of one run, tells whoever listens; `write_row` gets (done, failed) at most every 2 s."""
 
     def __init__(self, *, noun: str, environ: Mapping[str, str], write_row: Callable[[int, int], None]) -> None:
         self._noun = noun

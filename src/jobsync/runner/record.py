@@ -87,7 +87,11 @@ def limit_waits(connection: Connection[Any], lock_s: float | None = None) -> Non
 
 
 def open_run(connection: Connection[Any], who: RunIdentity, *, holds_job: bool = True) -> None:
-    """Insert the row, under the lock `run:<id>`; `holds_job`: the ticks that found the job's lock taken are over."""
+    """
+    Insert the row; the lock `run:<id>` must be held by now.
+
+    `holds_job`: the run has the job's own lock, so the ticks that found it taken are over.
+    """
     limit_waits(connection, CLOSE_FOR_S)
     connection.execute(
         "INSERT INTO job_runs (id, job, trigger, host, pid, invocation_id, version) VALUES (%s,%s,%s,%s,%s,%s,%s)",
@@ -179,7 +183,7 @@ def read_ended(connection: Connection[Any], run_ids: Collection[UUID]) -> set[UU
 
 def bury_crashed(begin: Begin, locks: LockSession, unfinished: Unfinished = tell_nobody) -> list[UUID]:
     """
-    Mark every run whose row says running and whose own lock can be taken, with its unfinished items; returns these.
+    Mark every run whose row says running and whose own lock can be taken, with its unfinished items; returns the runs.
 
     Each burial is a transaction of its own, over before the dead run's lock is given back: two jobs that start together
     after a crash would else wait for each other's rows. A row that somebody else keeps is left to a later run.
@@ -249,7 +253,8 @@ def close_run(
     unfinished: Unfinished = tell_nobody,
 ) -> tuple[Report, bool]:
     """
-    Write the verdict by compare-and-set, trying for ten seconds; returns it, and whether it was written.
+    Write the verdict by compare-and-set, trying for ten seconds; returns it, and whether it was written: if not, the
+    next run finds this one crashed.
 
     No fence: a run that lost its lock must still be able to say so, and only its own row is touched.
 
@@ -268,7 +273,7 @@ def close_run(
                 _write_job(connection, proved, counts_for_streak=counts_for_streak, counted=was == "crashed")
             return proved, was is not None
 
-    refusals = (psycopg.Error, JobsyncError)  # as a server refuses that changes its role
+    refusals = (psycopg.Error, JobsyncError)  # a server that changes its role raises any of them
     stop, wait = stop_after_delay(CLOSE_FOR_S), wait_fixed(0.2)
     trying = Retrying(retry=retry_if_exception_type(refusals), stop=stop, wait=wait, reraise=True)
     try:

@@ -130,7 +130,7 @@ class Run:
 
     @property
     def own_fences(self) -> list[lock.Fence]:
-        """Of the locks that the run took at its start: the job's, or those of the named items."""
+        """Those of the locks that the run took at its start: the job's, or those of the named items."""
         names = self.request.named_locks or (self.spec.name,)
         return [self._fences[name] for name in names]
 
@@ -157,13 +157,13 @@ class Run:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection[Any]]:
-        """Open one that no fence protects: to read, or to write what is this run's alone."""
+        """Open a transaction that no fence protects: to read, or to write what is this run's alone."""
         with translated(), transaction(self.engine) as connection:
             yield connection
 
     @contextmanager
     def writing(self, fences: Sequence[lock.Fence]) -> Iterator[Connection[Any]]:
-        """Open a write transaction behind the fence."""
+        """Open a write transaction behind the fence; raises LockLost, and rolls back, where a lock is gone."""
         if self.why_lost is not None:
             raise lock.LockLost(self.why_lost)
         with self.transaction() as connection:
@@ -172,7 +172,7 @@ class Run:
             lock.prove_locks(connection, fences)
 
     def keep_traceback(self) -> None:
-        """Keep the one being handled for the run's row, which has room for the first."""
+        """Keep the traceback being handled for the run's row, if it is the first."""
         self.traceback = self.traceback or visible_lines(traceback.format_exc())
 
     def _write_progress(self, done: int, failed: int) -> None:

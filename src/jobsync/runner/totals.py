@@ -18,7 +18,7 @@ RESULTS = ("succeeded", "partial", "held", "failed")
 
 @dataclass(frozen=True)
 class Totals:
-    """What was ever counted: runs by job, status and bound, with their seconds; items by job and result."""
+    """What was ever counted: runs, and their seconds, by job, status and bound; items by job and result."""
 
     runs: Mapping[tuple[str, str, float], tuple[int, float]]
     items: Mapping[tuple[str, str], int]

@@ -102,7 +102,7 @@ class Fault:
 
     @property
     def unreachable(self) -> bool:
-        """Whether there was no complete answer; such faults in a row open the host's circuit."""
+        """Whether the host gave no complete answer, not for what we sent; such faults in a row open its circuit."""
         return self.kind not in UNUSABLE and self.kind is not FaultKind.SOAP_CLIENT
 
 
@@ -129,7 +129,7 @@ class Verdict:
     authorization: Authorization | None = None  # the element that decided; None for empty answers and faults
     messages: tuple[Message, ...] = ()
     next_check_in: timedelta | None = None  # None: it is asked about no more
-    empty_since: datetime | None = None  # this and the next to be remembered; a fault leaves them as they were
+    empty_since: datetime | None = None  # with the count to be remembered; a fault leaves both as they were
     empty_count: int = 0
     warnings: tuple[str, ...] = ()  # what needs a look although it changes no state, such as `date_unreadable`
     status_stays: bool = False  # nothing was said about the document; its status and reason stay as they are

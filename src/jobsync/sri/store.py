@@ -173,7 +173,11 @@ def write_authorized(
     answer: bytes,
     columns: Mapping[str, Any],
 ) -> bool:
-    """Write an authorization; returns as `write_waiting` does. `columns` fill those that are empty in the row."""
+    """
+    Write an authorization, with the `answer` byte for byte; returns as `write_waiting` does.
+
+    `columns` fill those that are empty in the row.
+    """
     told = ", ".join(f"{name} = coalesce({name}, %({name})s)" for name in columns)
     written = connection.execute(
         (

@@ -86,7 +86,7 @@ class JobFacts(WorkToDo):
     running: tuple[RunFacts, ...]
     last_run: RunFacts | None
     last_bad: RunFacts | None  # of the window, that did not end clean
-    last_missed: RunFacts | None  # scheduled, that failed: the end of a row of failures
+    last_missed: RunFacts | None  # of the window, scheduled, that failed: the end of a row of failures
     last_good: RunFacts | None  # that set `last_success_at`; one by hand ends no row of failures
     runs: int = 0
     clean: int = 0
@@ -206,7 +206,7 @@ class JobStatus:
     why: str | None = None
     what_to_do: str | None = None
     fingerprint: str | None = None
-    says_last_run: bool = False  # why the last run failed, about some items; others went well
+    says_last_run: bool = False  # it tells of the last run, which failed for some items while others went well
 
     @property
     def name(self) -> str:
@@ -247,7 +247,7 @@ class Problem:
     text: str  # what is wrong, one sentence
     what_to_do: str  # the next step
     since: datetime | None = None  # as far as it is known
-    ripe: bool = True  # it deserves a message already; an open alert goes on in any case
+    ripe: bool = True  # it deserves a message already; what does not is a problem too, and keeps an alert open
     _: KW_ONLY
     cause: Cause
     host: str | None = None  # that it is about; None for what every host sees alike

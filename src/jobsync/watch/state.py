@@ -144,7 +144,9 @@ def _failing(seen: Snapshot, facts: JobFacts, own: JobStatus | None) -> JobStatu
         log = log if seen.waker in BY_SYSTEMD else "dmesg -T"
         what = f"nothing is half-done, the next run goes on; why it died: {log}"
         return JobStatus(facts, State.FAILING, why, what)
-    assert run is not None  # noqa: S101 - one of the two is there, or it would not be failing
+    if run is None:  # nothing has been due since, and the runs that failed are past their retention
+        why = f"{_in_a_row(seen, facts)}, too long ago for their rows to be kept"
+        return JobStatus(facts, State.FAILING, why, f"jobsync {facts.name} shows whether it works now")
     which = "last run" if run == last else "last scheduled run to fail" if run == facts.last_missed else "last bad run"
     reason, fingerprint = seen.reason(run)
     ended = f"the {which}{by_hand(run)} ended as {run.status}{reason}"

@@ -51,7 +51,9 @@ def read_timers_on(waker: Waker, names: Sequence[str]) -> frozenset[str]:
 
 def how_to_wake(waker: Waker, name: str, *, is_on: bool = False) -> str:
     """
-    Return the commands that let this host wake a job (or `health`) again; if its timer is on, its service fails.
+    Return the commands that let this host wake a job (or `health`) again.
+
+    `is_on` says that its timer is active, so it is its service that fails.
 
     >>> how_to_wake(Waker.NOBODY, "stock-sync")
     'by hand: jobsync stock-sync; timers and cron lines need JOBSYNC_DATABASE_URL=postgresql://…'

@@ -39,7 +39,7 @@ class PageHistory:
     """What a page shows beyond one look."""
 
     days: Days  # those since the first run, or since the window began
-    charts: Mapping[str, Sequence[Chart]]  # by job; an hour's go back two days
+    charts: Mapping[str, Sequence[Chart]]  # by job; those by the hour go back two days
     sections: Mapping[str, Past]
     runs: tuple[dict[str, Any], ...]  # the latest of each job, and the latest that were not clean, with their items
     alerts: tuple[dict[str, Any], ...]

@@ -224,7 +224,7 @@ def test_amount_that_is_no_number() -> None:
 
 
 def test_no_two_documents_share_a_parser() -> None:
-    """Its trees share a table of names; two threads spoil it, and then a sound document is unreadable, seldom enough."""
+    """Its trees share a table of names; two threads spoil it, and a sound document is unreadable."""
     one, other = (_parse(b"<a/>").getroottree().parser for _ in range(2))
 
     assert one is not other

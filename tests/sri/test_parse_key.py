@@ -84,7 +84,7 @@ def test_many_threads_read_at_once() -> None:
 
 
 def test_no_two_answers_share_a_parser() -> None:
-    """Its trees share a table of names; two threads spoil it, and then a sound answer is unreadable, seldom enough."""
+    """Its trees share a table of names; two threads spoil it, and a sound answer is unreadable."""
     one, other = (_read_xml("<a/>").getroottree().parser for _ in range(2))
 
     assert one is not other

@@ -108,8 +108,12 @@ def test_second_upgrade_changes_nothing(empty_url: str, empty: Engine) -> None:
     assert before == [read(empty_url, statement) for statement in (*CATALOG.values(), "SELECT * FROM system_settings")]
 
 
-def test_two_upgrades_at_once_are_one(empty_url: str) -> None:
-    """Hosts that upgrade together wait for each other; each finds the schema up to date."""
+@pytest.mark.parametrize("isolation", ["read committed", "serializable"])
+def test_two_upgrades_at_once_are_one(empty_url: str, isolation: str) -> None:
+    """Hosts that upgrade together wait for each other; each finds the schema up to date, whatever isolation is set."""
+    with psycopg.connect(empty_url, autocommit=True) as owner:
+        name = owner.info.dbname
+        owner.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = '{isolation}'".encode())
 
     def upgrade(number: int) -> migrate.SchemaStatus:
         database = Database(empty_url)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
-from psycopg import DataError, IsolationLevel, errors, generators
+from psycopg import DataError, errors, generators
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import ExecStatus
 from psycopg.types.datetime import TimestamptzBinaryLoader, TimestamptzLoader
@@ -259,8 +259,8 @@ class PatientPool(QueuePool):
 
 def _begin(connection: silence.Connection, statements: Sequence[str]) -> None:
     """Begin the transaction that the driver would begin by itself, with these statements in the same question."""
-    level = connection.isolation_level
-    begin = "BEGIN" if level is None else f"BEGIN ISOLATION LEVEL {level.name.replace('_', ' ')}"
+    # as all was written for, whatever is set here as default: who waits for another then sees what that one did
+    begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
     connection.pgconn.send_query("; ".join((begin, *statements)).encode())
     for result in connection.wait(generators.execute(connection.pgconn)):
         if result.status != ExecStatus.COMMAND_OK:
@@ -423,17 +423,13 @@ class Database:
         statements.
         """
         prepare = prepare and self.url == self.lock_url
-        isolation = IsolationLevel.READ_COMMITTED  # as jobs were written for
         how = {"application_name": application_name, "prepare": prepare, "writes": True}
-        return self._make_engine(connections, None, isolation, **how)
+        return self._make_engine(connections, None, **how)
 
-    def _make_engine(
-        self, connections: int, lock_timeout_s: float | None, isolation: IsolationLevel | None = None, **how: Any
-    ) -> Engine:
+    def _make_engine(self, connections: int, lock_timeout_s: float | None, **how: Any) -> Engine:
         def open_connection() -> silence.Connection:
             connection = self.direct(autocommit=False, **how)
             connection.names_blockers = lock_timeout_s is not None
-            connection.isolation_level = isolation
             return connection
 
         engine = create_engine(

@@ -129,6 +129,23 @@ def test_two_upgrades_at_once_are_one(empty_url: str, isolation: str) -> None:
     assert 1 == sum(bool(status.applied) for status in found)
 
 
+def test_upgrade_is_recorded_with_what_it_ran_or_not_at_all(empty_url: str, empty: Engine) -> None:
+    """The record is written where the tables are made: neither is there without the other, whatever dies when."""
+
+    def die(_connection: object, _ran: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        migrate.upgrade(empty, die)
+    assert migrate.schema_status(empty).current is None
+
+    told: list[object] = []
+    for _ in range(2):
+        migrate.upgrade(empty, lambda connection, ran: told.append((connection.in_transaction(), ran[0], ran[-1])))
+    assert told == [(True, "0001", migrate.HEAD)]
+    assert read(empty_url, f"SELECT version_num FROM {VERSION_TABLE}") == [(migrate.HEAD,)]
+
+
 def test_upgrade_that_breaks_leaves_nothing(empty_url: str, empty: Engine) -> None:
     """A migration that fails half-way, here over the name of an index, is rolled back whole."""
     with psycopg.connect(empty_url) as connection:

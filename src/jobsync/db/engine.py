@@ -376,6 +376,12 @@ def problem_of(error: Exception) -> JobsyncError | None:
             " and db upgrade must be run by their owner)",
             cause=Cause.DATABASE_RIGHT_MISSING,
         )
+    if isinstance(cause, errors.RaiseException):  # no function of ours raises
+        context = f" ({visible(cause.diag.context.partition(chr(10))[0], most=200)})" if cause.diag.context else ""
+        return ConfigurationProblem(
+            f"a trigger or function of the database refuses what is written: {words}{context}; mend or drop"
+            " it; nothing of this was written"
+        )
     # The version was checked, so the schema had all this once.
     missing = errors.UndefinedTable | errors.UndefinedColumn | errors.UndefinedFunction | errors.UndefinedObject
     altered = errors.DatatypeMismatch | errors.WrongObjectType | errors.InvalidColumnReference

@@ -26,6 +26,7 @@ from jobsync.causes import Cause
 from jobsync.db import silence
 from jobsync.db.causes import NoRoom, ReadOnly, Standby, is_poolers, meaning_of, why_no_writes, why_read_only
 from jobsync.db.jsonb import read_json
+from jobsync.db.tables import metadata
 from jobsync.errors import ConfigurationProblem, JobsyncError, Unavailable
 from jobsync.logs import visible
 
@@ -376,11 +377,11 @@ def problem_of(error: Exception) -> JobsyncError | None:
             " and db upgrade must be run by their owner)",
             cause=Cause.DATABASE_RIGHT_MISSING,
         )
-    if isinstance(cause, errors.RaiseException):  # no function of ours raises
+    if isinstance(cause, psycopg.Error) and _is_of_the_host(cause):
         context = f" ({visible(cause.diag.context.partition(chr(10))[0], most=200)})" if cause.diag.context else ""
         return ConfigurationProblem(
-            f"a trigger or function of the database refuses what is written: {words}{context}; mend or drop"
-            " it; nothing of this was written"
+            f"a trigger, function or constraint that is none of jobsync's refuses what is written: {words}{context};"
+            " mend or drop it; nothing of this was written"
         )
     # The version was checked, so the schema had all this once.
     missing = errors.UndefinedTable | errors.UndefinedColumn | errors.UndefinedFunction | errors.UndefinedObject
@@ -397,6 +398,21 @@ def problem_of(error: Exception) -> JobsyncError | None:
         full = Cause.DATABASE_DISK_FULL if isinstance(cause, errors.DiskFull) else None
         return Unavailable(f"database: {visible(cause, most=500)}", cause=full)
     return None
+
+
+def _is_of_the_host(cause: psycopg.Error) -> bool:
+    """Whether a rule that somebody else gave our tables refused a write; one of ours that does so is a bug."""
+    if isinstance(cause, errors.RaiseException):  # no function of ours raises
+        return True
+    if not isinstance(cause, errors.IntegrityError):
+        return False
+    table = metadata.tables.get(cause.diag.table_name or "")
+    if table is None:
+        return True
+    if isinstance(cause, errors.NotNullViolation):
+        return str(cause.diag.column_name) not in table.columns
+    ours = {*(rule.name for rule in table.constraints), *(index.name for index in table.indexes)}
+    return cause.diag.constraint_name not in ours
 
 
 def driver(connection: Connection) -> silence.Connection:

@@ -211,6 +211,40 @@ def test_a_run_in_progress_holds_ticks_back(seen: Seen, connection: Connection) 
     assert [] == kinds(judge_health(seen()))
 
 
+@pytest.mark.parametrize(
+    ("trigger", "status", "found"),
+    [
+        ("timer", "succeeded", State.IDLE),
+        ("cron", "failed", State.FAILING),
+        ("manual", "succeeded", State.TIMER_OFF),
+        ("timer", "crashed", State.TIMER_OFF),
+    ],
+)
+def test_only_a_run_of_the_timer_held_ticks_back(
+    seen: Seen, connection: Connection, trigger: str, status: str, found: State
+) -> None:
+    """Ticks come while a person's run works, so it hides no dead timer; nor does one that was found dead just now."""
+    add_dealership(connection)
+    began = NOW - timedelta(minutes=40)
+    add_run(connection, status=status, began=began, lasted=timedelta(minutes=39), trigger=trigger)
+    set_job(connection, last_tick_at=began, last_finished_at=NOW - timedelta(minutes=1))
+    silent = [("stock-sync", "tick")] if found is State.TIMER_OFF else []
+
+    assert (found, silent) == (state(seen())[0], kinds(judge_health(seen())))
+
+
+def test_a_run_by_hand_holds_no_ticks_back(seen: Seen, connection: Connection) -> None:
+    """A tick is stamped before it asks for the lock: without any, the timer is off, whoever works."""
+    add_dealership(connection)
+    began = NOW - timedelta(minutes=40)
+    run = add_run(connection, status="running", began=began, lasted=None, exit_code=None, trigger="manual")
+    set_job(connection, last_tick_at=began)
+    connection.execute("SELECT pg_advisory_lock(%s)", [lock_key(f"run:{run}")])
+
+    assert State.TIMER_OFF is state(seen())[0]
+    assert [("stock-sync", "tick")] == kinds(judge_health(seen()))
+
+
 def test_a_run_that_takes_too_long(seen: Seen, connection: Connection) -> None:
     """Stock sync 60 minutes, the frequent jobs alert_run_minutes."""
     add_tenant(connection)

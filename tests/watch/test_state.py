@@ -602,6 +602,20 @@ def test_failing_dealerships_come_first(seen: Seen, connection: Connection) -> N
     assert {(f"dealership {silent}", "silence"), (f"dealership {held}", "held")} == set(kinds(judge_health(seen())))
 
 
+@pytest.mark.parametrize("held_fails", [False, True])
+def test_the_job_names_first_what_health_names(seen: Seen, connection: Connection, held_fails: bool) -> None:
+    """A dealership that failed and has no alarm yet comes after one of which something is held, though it stands first."""
+    failing = add_dealership(connection, "failing", failed="no answer")
+    held = add_dealership(connection, "held", failed="no answer" if held_fails else None)
+    set_job(connection)
+    assert (State.ATTENTION, f"jobsync credentials test {failing}") == state(seen())[::2]
+
+    connection.execute("INSERT INTO holds (dealership_id, stock_numbers, reason) VALUES (%s, '{a,b}', 'limit')", [held])
+    [problem] = judge_health(seen()).problems
+    assert (f"dealership {held}", problem.what_to_do) == (problem.subject, state(seen())[2])
+    assert failing == dealership_statuses(seen())[0].key
+
+
 # --- documents -------------------------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from jobsync.causes import Cause
+from jobsync.causes import Cause, Kind
 from jobsync.cron import next_slot, problem_of_cron, text_of_cron, text_of_zone
 from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_lines
@@ -244,6 +244,7 @@ class Standing(StrEnum):
 
 
 _TROUBLED = (Standing.SILENT, Standing.FAILING, Standing.HELD, Standing.RETRYING)
+_ALARMS = (Kind.CREDENTIALS, Kind.SILENCE, Kind.HELD)  # what of that needs a person; the others are tried again
 
 
 def silent_since(seen: model.Snapshot, found: DealershipFacts) -> datetime | None:
@@ -408,11 +409,12 @@ def _attention(seen: model.Snapshot, job: model.JobFacts) -> model.JobStatus | N
     if not found:
         return None
     counts = Counter(row.state for row in found)
+    first = next((problem for problem in problems(seen) if problem.kind in _ALARMS), found[0])
     return model.JobStatus(
         job,
         model.State.ATTENTION,
         f"dealerships: {', '.join(f'{number} {state}' for state, number in counts.items())}",
-        found[0].what_to_do,
+        first.what_to_do,
         says_last_run=_was_of_some(seen, job),
     )
 

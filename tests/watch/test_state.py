@@ -840,6 +840,14 @@ def test_the_list_of_kinds_in_the_docs_is_the_one_of_the_code(seen: Seen) -> Non
     assert set(listed) == set(Kind)
 
 
+def test_the_docs_explain_every_state() -> None:
+    """Each word that status may say stands in the table of docs/operations.md."""
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    table = page[page.index("| `status` says |") :].split("\n\n")[0]
+
+    assert [] == [state for state in State if f"`{state.upper()}`" not in table]
+
+
 def test_failures_are_grouped_by_what_is_the_same(seen: Seen, connection: Connection) -> None:
     """Numbers and ids differ, the failure is one; HTTP codes tell it apart."""
     for number in range(5):

@@ -1,5 +1,6 @@
 """The entry: a scheduled tick with nothing due ends here; all else goes to the command line."""
 
+import _signal as signal  # type: ignore[import-not-found] # its Python side brings enum, which an idle tick need not pay
 import gc
 import os
 import sys
@@ -14,6 +15,7 @@ def main() -> None:
         _open_missing_streams()
         code = 0 if _is_idle_tick() else _run()
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, lambda *_: None)  # a third Ctrl-C would end this very import, with a traceback
         from jobsync.errors import ExitCode
 
         code = int(ExitCode.INTERRUPTED)

@@ -106,6 +106,7 @@ def _schema(text: str) -> str:
     return text
 
 
+_LIKE_A_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _HTTP = _url("http", "https")
 _ADDRESS = _one(lambda text: not {*"?#"} & {*text}, "a path is appended to it, so nothing may follow a ? or #", _HTTP)
 _FILE = _one(_is_file, "expected the absolute path of a file, in a folder below /", Path)
@@ -262,7 +263,8 @@ def _from_file(environ: Mapping[str, str], problems: list[str]) -> Iterator[tupl
     for key, value in table.items():
         name = key.upper() if key.upper().startswith("JOBSYNC_") else f"JOBSYNC_{key.upper()}"
         if name not in NAMES:
-            problems.append(f"{path}: unknown key {key!r}")
+            # what looks like no name may be the value, in the wrong place
+            problems.append(f"{path}: unknown key {key if _LIKE_A_NAME.fullmatch(key) else '…'!r}")
         elif not isinstance(value, str):
             problems.append(f"{path}: {key}: expected text in quotes")
         else:

@@ -171,6 +171,47 @@ def test_missing_right_is_configuration_and_no_bug(
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.parametrize(
+    ("table", "command"),
+    [
+        ("dealerships", "dealership add Northside"),
+        ("audit", "settings set sri_call_delay_ms 700"),
+        ("job_runs", "stock-sync"),
+    ],
+)
+def test_trigger_of_the_host_that_refuses_is_no_bug(
+    cli: Cli, yards: Callable[[int], None], connection: Connection, table: str, command: str
+) -> None:
+    """Its own words are told, and where it stands; there is no traceback."""
+    yards(1)
+    connection.execute(
+        "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not on a Sunday'; END $$"
+    )
+    connection.execute(f"CREATE TRIGGER no BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION no()".encode())
+    ran = cli(*command.split())
+
+    assert ran.code == 78
+    assert "not on a Sunday" in ran.err
+    assert "function no()" in ran.err
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize(
+    "rule",
+    ["ADD CONSTRAINT hosts CHECK (length(name) > 20)", "ADD COLUMN hosts text NOT NULL", "ADD UNIQUE (timezone)"],
+)
+def test_constraint_of_the_host_that_refuses_is_no_bug(cli: Cli, connection: Connection, rule: str) -> None:
+    """A check, a column of theirs that must be filled, a unique one: one sentence."""
+    connection.execute(f"ALTER TABLE dealerships {rule}".encode())
+    if "UNIQUE" in rule:
+        connection.execute("INSERT INTO dealerships (name, timezone) VALUES ('Southside', 'Australia/Perth')")
+    ran = cli("dealership", "add", "Northside", "--timezone", "Australia/Perth")
+
+    assert ran.code == 78
+    assert "none of jobsync's refuses what is written" in ran.err
+    assert "Traceback" not in ran.err
+
+
 @pytest.mark.parametrize("setting", ["transaction_timeout", "statement_timeout"])
 def test_timeout_that_an_administrator_set_is_no_bug(
     cli: Cli, yards: Callable[[int], None], connection: Connection, setting: str

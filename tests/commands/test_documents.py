@@ -253,6 +253,26 @@ def test_an_import_that_is_broken_off_says_what_went_in(
     ]
 
 
+def test_an_import_that_the_database_breaks_off_says_what_went_in(
+    cli: Cli, connection: psycopg.Connection[object], tmp_path: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parts that were committed are in the audit and are told, however the rest of the import ends."""
+    for number in range(25):
+        (tmp_path / f"{number:02d}.xml").write_bytes(invoice(make_key(number)))
+    monkeypatch.setattr(import_, "_BATCH", 10)
+    connection.execute(
+        "CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF (SELECT count(*) FROM invoices) >= 23"
+        " THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; RETURN NEW; END $$"
+    )
+    connection.execute("CREATE TRIGGER cut BEFORE INSERT ON invoices FOR EACH ROW EXECUTE FUNCTION cut()")
+    ran = cli("invoice", "import", str(tmp_path))
+
+    assert ran.code == 69
+    assert "broken off after 20 of 25 files: 20 imported" in ran.err
+    assert rows("SELECT count(*) FROM invoices") == [(20,)]
+    assert rows("SELECT details->>'imported' FROM audit WHERE action = 'invoice.import'") == [("20",)]
+
+
 @pytest.mark.parametrize("umask", [0, 0o077])
 def test_exported_files_are_for_their_owner_and_group_at_most(cli: Cli, tmp_path: Path, umask: int) -> None:
     """They name a customer and what was bought; one that was closer stays so when it is written anew."""

@@ -156,6 +156,15 @@ def test_a_new_storage_is_claimed_and_filled_again(unmounted: Cli, storage: Path
     assert rows("SELECT action FROM audit WHERE action LIKE 'storage%'") == [("storage.claim",)]
 
 
+def test_a_claim_that_cannot_be_recorded_is_not_made(unmounted: Cli, storage: Path, connection: Connection) -> None:  # noqa: F811
+    """The audit knows of every marker that was written anew."""
+    connection.execute("ALTER TABLE audit ADD CONSTRAINT no_claims CHECK (action <> 'storage.claim')")
+    ran = unmounted("storage", "claim")
+
+    assert ran.code != 0
+    assert not (storage / MARKER).exists()
+
+
 def test_taking_another_databases_storage_needs_a_yes(
     printed: Cli,
     storage: Path,  # noqa: F811

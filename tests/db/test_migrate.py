@@ -108,8 +108,12 @@ def test_second_upgrade_changes_nothing(empty_url: str, empty: Engine) -> None:
     assert before == [read(empty_url, statement) for statement in (*CATALOG.values(), "SELECT * FROM system_settings")]
 
 
-def test_two_upgrades_at_once_are_one(empty_url: str) -> None:
-    """Hosts that upgrade together wait for each other; each finds the schema up to date."""
+@pytest.mark.parametrize("isolation", ["read committed", "serializable"])
+def test_two_upgrades_at_once_are_one(empty_url: str, isolation: str) -> None:
+    """Hosts that upgrade together wait for each other; each finds the schema up to date, whatever isolation is set."""
+    with psycopg.connect(empty_url, autocommit=True) as owner:
+        name = owner.info.dbname
+        owner.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = '{isolation}'".encode())
 
     def upgrade(number: int) -> migrate.SchemaStatus:
         database = Database(empty_url)
@@ -123,6 +127,23 @@ def test_two_upgrades_at_once_are_one(empty_url: str) -> None:
 
     assert [(migrate.HEAD, True)] * 4 == [(status.current, status.up_to_date) for status in found]
     assert 1 == sum(bool(status.applied) for status in found)
+
+
+def test_upgrade_is_recorded_with_what_it_ran_or_not_at_all(empty_url: str, empty: Engine) -> None:
+    """The record is written where the tables are made: neither is there without the other, whatever dies when."""
+
+    def die(_connection: object, _ran: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        migrate.upgrade(empty, die)
+    assert migrate.schema_status(empty).current is None
+
+    told: list[object] = []
+    for _ in range(2):
+        migrate.upgrade(empty, lambda connection, ran: told.append((connection.in_transaction(), ran[0], ran[-1])))
+    assert told == [(True, "0001", migrate.HEAD)]
+    assert read(empty_url, f"SELECT version_num FROM {VERSION_TABLE}") == [(migrate.HEAD,)]
 
 
 def test_upgrade_that_breaks_leaves_nothing(empty_url: str, empty: Engine) -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from jobsync.fiscal.document import Document, Sale, Summary, Withholding
-from jobsync.fiscal.element import Amount, UnreadableDocument
+from jobsync.fiscal.element import Amount, UnreadableDocument, _parse
 from jobsync.fiscal.read import read_document, read_summary
 
 KEY = "1503202601179312345600120010020000001231234567811"
@@ -221,3 +221,10 @@ def test_encodings(encoding: str) -> None:
 def test_amount_that_is_no_number() -> None:
     """Such a text is printed as it stands and counts as no value."""
     assert Amount("12,50").value is None
+
+
+def test_no_two_documents_share_a_parser() -> None:
+    """Its trees share a table of names; two threads spoil it, and a sound document is unreadable."""
+    one, other = (_parse(b"<a/>").getroottree().parser for _ in range(2))
+
+    assert one is not other

@@ -4,11 +4,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
 
+from jobsync import __main__
+from jobsync.errors import ExitCode
 from jobsync.runner import signals
 
 RUN, IN_PARTS, PLAIN = {"SIGINT", "SIGTERM"}, {"SIGINT"}, set[str]()
@@ -45,3 +49,27 @@ def test_who_notes_a_stop(words: str, expected: set[str], monkeypatch: pytest.Mo
     signals.note_stops(words.split())
 
     assert expected == caught
+
+
+def test_ctrl_c_again_and_again_ends_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once an interrupt ends the process, those behind it meet nobody: it ends as the first one says."""
+    codes: list[int] = []
+
+    def leave(code: int) -> None:
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGINT)
+        codes.append(code)
+
+    def interrupted() -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(__main__, "_is_idle_tick", interrupted)
+    monkeypatch.setattr(__main__, "_leave", leave)
+    monkeypatch.setattr("sys.argv", ["jobsync", "status"])
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        __main__.main()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert [ExitCode.INTERRUPTED] == codes

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from jobsync.sri.model import Answer
-from jobsync.sri.parse import parse_answer
+from jobsync.sri.parse import _read_xml, parse_answer
 from tests.sri import documents
 
 KEY = documents.make_key(1)
@@ -63,7 +63,7 @@ def test_no_key_is_found(document: bytes) -> None:
     assert key_in(document) is None
 
 
-def test_threads_may_share_a_parser() -> None:
+def test_many_threads_read_at_once() -> None:
     """Many answers at once are read as one after the other would be."""
     keys = [documents.make_key(number) for number in range(1, 9)]
     found: dict[str, set[str | None]] = {key: set() for key in keys}
@@ -81,3 +81,10 @@ def test_threads_may_share_a_parser() -> None:
         thread.join()
 
     assert found == {key: {key} for key in keys}
+
+
+def test_no_two_answers_share_a_parser() -> None:
+    """Its trees share a table of names; two threads spoil it, and a sound answer is unreadable."""
+    one, other = (_read_xml("<a/>").getroottree().parser for _ in range(2))
+
+    assert one is not other

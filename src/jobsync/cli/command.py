@@ -32,7 +32,7 @@ def argument(value: str, words: str) -> Any:
 
 
 def flag(words: str, *names: str) -> Any:
-    """Return an option without a value; one of a command that is off without it is named like its parameter."""
+    """Return an option without a value; without names, `register` names one that is off by default by its parameter."""
     return typer.Option(..., *names, help=words)
 
 

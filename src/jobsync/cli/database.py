@@ -16,10 +16,9 @@ def upgrade(tools: Tools) -> Answer:
     """Create or upgrade the tables; safe to run twice, and two at once."""
     with translated():
         engine = tools.database.engine(connections=1)
-        after = migrate.upgrade(engine)
-        if after.applied:
-            with engine.begin() as connection:
-                write_audit(connection, "db.upgrade", after.current, {"applied": after.applied})
+        after = migrate.upgrade(
+            engine, lambda connection, ran: write_audit(connection, "db.upgrade", migrate.HEAD, {"applied": list(ran)})
+        )
     done = f"applied {', '.join(after.applied)}" if after.applied else "up to date"
     return said({"to": after.current, "applied": after.applied}, f"schema {after.current}: {done}")
 

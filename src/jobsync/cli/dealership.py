@@ -44,7 +44,7 @@ def add(
 
 
 def _check(of_name: str, name: str | None, timezone: str | None, email: str | None) -> None:
-    """Look at what is to be stored, None is left alone; raises UsageProblem, which names the option."""
+    """Look at what is to be stored, None is left alone; raises UsageProblem, which names the option, or `of_name`."""
     if name is not None and (not name.strip() or len(name) > 255):
         raise UsageProblem(f"{of_name}: expected 1 to 255 characters")
     if timezone is not None and not is_zone(timezone):

@@ -117,7 +117,11 @@ def _act(tools: Tools) -> Answer:
 
 
 def usable_channels(tools: Tools, *, is_asked: bool = False) -> tuple[list[Channel], list[str]]:
-    """Return the ways out that can be used, and what is wrong with the others; if asked, a caller says that none is."""
+    """
+    Return the ways out that can be used, whatever else is wrong, and what is wrong with the others.
+
+    With `is_asked` the caller says itself that there is none.
+    """
     settings, problems = tools.alert_settings
     channels, wrong = channels_of(settings)
     wrong = [*problems, *wrong]

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from jobsync.cli.command import Answer, Json, argument, command, flag, group, holds, option, said, table
 from jobsync.cli.output import OF_DOCUMENT, print_facts, print_table, replace_file
-from jobsync.errors import ExitCode, UsageProblem
+from jobsync.errors import ExitCode, JobsyncError, UsageProblem
 from jobsync.logs import complain, configure_hand_run, end_progress, show_progress, visible
 from jobsync.phrases import many
 from jobsync.runner.signals import stop_noted
@@ -58,24 +58,27 @@ def import_(
         complain(f"jobsync: {visible(what)}: {visible(entry.reason)}")
 
     configure_hand_run(tools.environ)
-    take_in(
-        files,
-        transaction=tools.transaction,
-        tenant=tenant,
-        told=told,
-        stop=lambda: stop_noted() is not None,
-        dry_run=dry_run,
-    )
+    try:
+        take_in(
+            files,
+            transaction=tools.transaction,
+            tenant=tenant,
+            told=told,
+            record=registry.ImportRecord([str(path) for path in paths]),
+            stop=lambda: stop_noted() is not None,
+            dry_run=dry_run,
+        )
+    except JobsyncError:
+        end_progress()
+        if counts and not dry_run:
+            complain(f"jobsync: broken off after {counts.total()} of {len(files)} files: {_in_words(counts)}")
+        raise
     end_progress()
-    if counts and not dry_run:
-        with tools.transaction() as connection:
-            registry.record_import(connection, [str(path) for path in paths], dict(counts))
     for entry, *others in of_nobody.values():
         refuse(f"{len(others) + 1} files" if others else entry.file, entry)
     left = len(files) - counts.total()
     first = "nothing was written; " if dry_run else f"interrupted, {left} of {len(files)} left; " if left else ""
-    done = ", ".join(f"{counts[name]} {name}" for name in _COUNTED if counts[name]) or "nothing was done"
-    words = f"{first}{many(counts.total(), 'file')}{' would be' if dry_run else ''}: {done}"
+    words = f"{first}{many(counts.total(), 'file')}{' would be' if dry_run else ''}: {_in_words(counts)}"
     code = ExitCode.NEEDS_ATTENTION if counts["refused"] else ExitCode.DONE
     if left:  # somebody broke it off
         code = ExitCode.INTERRUPTED
@@ -83,6 +86,10 @@ def import_(
         code = ExitCode.FAILED
     told_of = {"counts": {name: counts[name] for name in _COUNTED}, "items": items, "remaining": left}
     return said({**told_of, "exit_code": int(code)}, words if files else "no XML file there", code=code)
+
+
+def _in_words(counts: Counter[str]) -> str:
+    return ", ".join(f"{counts[name]} {name}" for name in _COUNTED if counts[name]) or "nothing was done"
 
 
 @command("invoice list --status needs_attention", of=app, reads=True)

@@ -31,9 +31,9 @@ def claim(tools: Tools, yes: Yes = False) -> Answer:
     if before not in (None, database_id):
         confirm(f"The files in {place.root} are those of database {before}. Make them those of this one?", yes=yes)
     if before != database_id:
-        place.mark(database_id, anew=True)
         with tools.transaction() as connection:
             write_audit(connection, "storage.claim", str(place.root), {"id": database_id, "before": before})
+            place.mark(database_id, anew=True)  # behind it only the commit can fail
     done = "is marked as that of this database" if before == database_id else "marked as that of this database"
     words = f"storage {place.root}: {done} ({database_id}){' already' if before == database_id else ''}"
     return said(

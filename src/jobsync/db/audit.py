@@ -48,8 +48,8 @@ def _login_name() -> str | None:
 
 def write_audit(
     connection: Connection, action: str, subject: str | None = None, details: Mapping[str, Any] | None = None
-) -> None:
-    """Record a change inside its own transaction; `details` never holds a secret."""
+) -> int:
+    """Record a change inside its own transaction, and return the row's id; `details` never holds a secret."""
     values = {
         audit.c.actor: actor(),
         audit.c.host: host_name(),
@@ -57,7 +57,8 @@ def write_audit(
         audit.c.subject: subject,
         audit.c.details: json.loads(json.dumps(details or {}, default=str)),
     }
-    connection.execute(insert(audit).values(values))
+    number: int = connection.execute(insert(audit).values(values).returning(audit.c.id)).scalar_one()
+    return number
 
 
 def list_audit(connection: Connection, *, limit: int) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
-from psycopg import DataError, IsolationLevel, errors, generators
+from psycopg import DataError, errors, generators
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import ExecStatus
 from psycopg.types.datetime import TimestamptzBinaryLoader, TimestamptzLoader
@@ -26,6 +26,7 @@ from jobsync.causes import Cause
 from jobsync.db import silence
 from jobsync.db.causes import NoRoom, ReadOnly, Standby, is_poolers, meaning_of, why_no_writes, why_read_only
 from jobsync.db.jsonb import read_json
+from jobsync.db.tables import metadata
 from jobsync.errors import ConfigurationProblem, JobsyncError, Unavailable
 from jobsync.logs import visible
 
@@ -259,8 +260,8 @@ class PatientPool(QueuePool):
 
 def _begin(connection: silence.Connection, statements: Sequence[str]) -> None:
     """Begin the transaction that the driver would begin by itself, with these statements in the same question."""
-    level = connection.isolation_level
-    begin = "BEGIN" if level is None else f"BEGIN ISOLATION LEVEL {level.name.replace('_', ' ')}"
+    # as all was written for, whatever is set here as default: who waits for another then sees what that one did
+    begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
     connection.pgconn.send_query("; ".join((begin, *statements)).encode())
     for result in connection.wait(generators.execute(connection.pgconn)):
         if result.status != ExecStatus.COMMAND_OK:
@@ -377,6 +378,12 @@ def problem_of(error: Exception) -> JobsyncError | None:
             " and db upgrade must be run by their owner)",
             cause=Cause.DATABASE_RIGHT_MISSING,
         )
+    if isinstance(cause, psycopg.Error) and _is_of_the_host(cause):
+        context = f" ({visible(cause.diag.context.partition(chr(10))[0], most=200)})" if cause.diag.context else ""
+        return ConfigurationProblem(
+            f"a trigger, function or constraint that is none of jobsync's refuses what is written: {words}{context};"
+            " mend or drop it; nothing of this was written"
+        )
     # The version was checked, so the schema had all this once.
     missing = errors.UndefinedTable | errors.UndefinedColumn | errors.UndefinedFunction | errors.UndefinedObject
     altered = errors.DatatypeMismatch | errors.WrongObjectType | errors.InvalidColumnReference
@@ -392,6 +399,21 @@ def problem_of(error: Exception) -> JobsyncError | None:
         full = Cause.DATABASE_DISK_FULL if isinstance(cause, errors.DiskFull) else None
         return Unavailable(f"database: {visible(cause, most=500)}", cause=full)
     return None
+
+
+def _is_of_the_host(cause: psycopg.Error) -> bool:
+    """Whether a rule that somebody else gave our tables refused a write; one of ours that does so is a bug."""
+    if isinstance(cause, errors.RaiseException):  # no function of ours raises
+        return True
+    if not isinstance(cause, errors.IntegrityError):
+        return False
+    table = metadata.tables.get(cause.diag.table_name or "")
+    if table is None:
+        return True
+    if isinstance(cause, errors.NotNullViolation):
+        return str(cause.diag.column_name) not in table.columns
+    ours = {*(rule.name for rule in table.constraints), *(index.name for index in table.indexes)}
+    return cause.diag.constraint_name not in ours
 
 
 def driver(connection: Connection) -> silence.Connection:
@@ -428,17 +450,13 @@ class Database:
         statements.
         """
         prepare = prepare and self.url == self.lock_url
-        isolation = IsolationLevel.READ_COMMITTED  # as jobs were written for
         how = {"application_name": application_name, "prepare": prepare, "writes": True}
-        return self._make_engine(connections, None, isolation, **how)
+        return self._make_engine(connections, None, **how)
 
-    def _make_engine(
-        self, connections: int, lock_timeout_s: float | None, isolation: IsolationLevel | None = None, **how: Any
-    ) -> Engine:
+    def _make_engine(self, connections: int, lock_timeout_s: float | None, **how: Any) -> Engine:
         def open_connection() -> silence.Connection:
             connection = self.direct(autocommit=False, **how)
             connection.names_blockers = lock_timeout_s is not None
-            connection.isolation_level = isolation
             return connection
 
         engine = create_engine(

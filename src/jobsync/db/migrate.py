@@ -6,11 +6,13 @@ The second is asked far more often: alembic is imported by the functions that us
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection, errors
+from sqlalchemy import Connection as SQLConnection
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
 
@@ -108,15 +110,18 @@ def schema_status(engine: Engine) -> SchemaStatus:
     return SchemaStatus(current, tuple(_revisions(after=current)))
 
 
-def upgrade(engine: Engine) -> SchemaStatus:
+def upgrade(engine: Engine, record: Callable[[SQLConnection, Sequence[str]], object] | None = None) -> SchemaStatus:
     """
     Run what is missing, all of it in one transaction; a second upgrade at the same time waits, then finds nothing.
+
+    Args:
+        record: called in that transaction with the revisions that were run, if there were any.
 
     Raises:
         ConfigurationProblem: the schema is newer, or holds others' tables of our names; the role may not change it.
     """
     try:
-        before = _run_migrations(engine)
+        before = _run_migrations(engine, record)
     except ProgrammingError as error:
         taken = errors.DuplicateTable | errors.DuplicateObject | errors.DuplicateFunction
         if isinstance(error.orig, taken | errors.InvalidFunctionDefinition):  # an index, a type, a function
@@ -131,7 +136,9 @@ def upgrade(engine: Engine) -> SchemaStatus:
     return replace(schema_status(engine), applied=tuple(_revisions(after=before)))
 
 
-def _run_migrations(engine: Engine) -> str | None:
+def _run_migrations(
+    engine: Engine, record: Callable[[SQLConnection, Sequence[str]], object] | None = None
+) -> str | None:
     """Return the revision that was there before."""
     from alembic import command
 
@@ -149,6 +156,8 @@ def _run_migrations(engine: Engine) -> str | None:
         if current != HEAD:
             for statement in (hidden_function(), _FUNCTIONS_CARRY_IT):
                 driver(connection).execute(statement.encode(), prepare=False)
+            if record is not None:
+                record(connection, _revisions(after=current))
     return current
 
 

@@ -90,7 +90,11 @@ def _wanted(installation: Installation, root: Path) -> dict[str, str | Path]:
 
 
 def find_wrong_rights(root: Path = SYSTEM) -> dict[str, Rights]:
-    """Return files that the service's user cannot read, or that others can; systemd-tmpfiles mends them."""
+    """
+    Return files that the service's user cannot read, or others can, by path; none below another root.
+
+    systemd-tmpfiles mends them.
+    """
     found: dict[str, Rights] = {}
     for path in (Path(CONFIG_FILE), *sorted(Path(CREDENTIALS_FOLDER).glob("*"))) if root == SYSTEM else ():
         with suppress(OSError):  # a folder that is closed to this user, who can open nothing either
@@ -220,7 +224,14 @@ def _replace(root: Path, where: str, content: str | Path) -> None:
 
 
 def uninstall(root: Path = SYSTEM) -> list[str]:
-    """Disable the timers, remove our files and return those that were there; raises InstallProblem."""
+    """
+    Disable the timers, remove our files and return those that were there.
+
+    A run in progress ends by itself; user, state, configuration, secrets and drop-ins stay.
+
+    Raises:
+        InstallProblem: a folder cannot be written, and nothing was stopped; or a file could not be removed.
+    """
     paths = _installed(root)
     _require_writable([below(root, path) for path in paths])
     _switch("disable", _timers(root), root)
@@ -243,7 +254,11 @@ def _installed(root: Path) -> list[str]:
 
 
 def create_user_and_folders(installation: Installation, root: Path = SYSTEM) -> None:
-    """Let systemd's tools do what sysusers.d and tmpfiles.d say; make a missing folder of the report or the metrics."""
+    """
+    Let systemd's tools do what sysusers.d and tmpfiles.d say; not below another root.
+
+    A missing folder of the report or the metrics is made; one that is there may be shared, which tmpfiles.d ignores.
+    """
     if root == SYSTEM:
         _run_if_there("systemd-sysusers", SYSUSERS)
         _run_if_there("systemd-tmpfiles", "--create", TMPFILES)

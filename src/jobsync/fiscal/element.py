@@ -29,8 +29,6 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 _DIGITS_MOST = 100  # the database refuses numbers of more than some ten thousand
 _SIGNATURE = "Signature"
 _SAFE: dict[str, Any] = {"resolve_entities": False, "no_network": True, "huge_tree": False, "load_dtd": False}
-_PARSER = etree.XMLParser(**_SAFE, remove_comments=True, remove_pis=True)  # threads may share it
-_UTF8_PARSER = etree.XMLParser(**_SAFE, remove_comments=True, remove_pis=True, encoding="utf-8")
 
 
 class UnreadableDocument(JobsyncError):
@@ -180,10 +178,12 @@ def _parse(xml: bytes) -> etree._Element:
     try:
         xml.decode()
         # the document was written as UTF-8 when it was unwrapped, whatever its declaration says
-        parser = _UTF8_PARSER
+        encoding = "utf-8"
     except UnicodeDecodeError:
-        parser = _PARSER
+        encoding = None
     try:
+        # its own parser: trees of one share a table of names, which two threads spoil (lxml 6.1.3, seen 2026-11-28)
+        parser = etree.XMLParser(**_SAFE, remove_comments=True, remove_pis=True, encoding=encoding)
         node = etree.fromstring(xml.strip(), parser)
     except (etree.XMLSyntaxError, ValueError) as error:
         why, line = getattr(error, "msg", error), getattr(error, "lineno", None)

@@ -61,9 +61,12 @@ def seed(
             added.append({"id": row["id"], "name": dealer.name})
         issuers = _add_tenants(connection, files, rucs)
         taken = Counter[str]()
-        take_in(files, transaction=lambda: nullcontext(connection), told=lambda file: taken.update([file.status]))
-    if taken:
-        documents.record_import(connection, ["jobsync sandbox seed"], dict(taken))
+        take_in(
+            files,
+            transaction=lambda: nullcontext(connection),
+            told=lambda file: taken.update([file.status]),
+            record=documents.ImportRecord(["jobsync sandbox seed"]),
+        )
     return {"dealerships": added, "tenants": issuers, "documents": dict(taken)}
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,6 +93,7 @@ def take_in(
     transaction: Callable[[], AbstractContextManager[Connection]],
     tenant: str | None = None,
     told: Callable[[Taken], None],
+    record: Callable[[Connection, Mapping[str, int]], object] = lambda _connection, _counts: None,
     stop: Callable[[], bool] = lambda: False,
     dry_run: bool = False,
 ) -> None:
@@ -101,6 +103,7 @@ def take_in(
     Args:
         tenant: RUC; files of others are refused.
         told: called for each file, in their order, once it is committed.
+        record: called in each transaction with how many files came to what in it; not in a dry run.
         stop: asked before each file; True leaves it and all after the last commit.
         dry_run: only say what would become of each: nothing is written or locked.
     """
@@ -122,6 +125,8 @@ def take_in(
             for _, at, entry in sorted(readable):
                 of = raw.execute("SELECT id FROM tenants WHERE ruc = %s", [entry.key.ruc]).fetchone()
                 done[at] = bring(raw, entry, of[0]) if of else _of_nobody(entry)
+            if not dry_run:
+                record(connection, Counter(taken.status for taken in done.values()))
         for _, taken in sorted(done.items()):
             told(taken)
 

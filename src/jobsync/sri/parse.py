@@ -123,7 +123,6 @@ _SAFE: dict[str, Any] = {
     "load_dtd": False,
     "dtd_validation": False,
 }
-_PARSER = etree.XMLParser(**_SAFE)  # threads may share it
 
 
 def _prolog(text: str) -> int:
@@ -150,8 +149,10 @@ def _read_xml(text: str) -> etree._Element:
         line = text.count("\n", 0, broken.start()) + 1
         raise _Unreadable(f"has a character at line {line} that XML does not allow")
     try:
+        # its own parser: trees of one share a table of names, which two threads spoil (lxml 6.1.3, seen 2026-11-28)
+        parser = etree.XMLParser(**_SAFE)
         # without its declaration, which may lie; the blank lines keep the line numbers
-        return etree.fromstring(("\n" * lines + text[start:]).encode("utf-8", "surrogatepass"), _PARSER)
+        return etree.fromstring(("\n" * lines + text[start:]).encode("utf-8", "surrogatepass"), parser)
     except etree.XMLSyntaxError as error:
         raise _explain(error, text) from None
 

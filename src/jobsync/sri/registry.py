@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from jobsync.db.audit import write_audit
 from jobsync.db.statements import rows_of
-from jobsync.db.tables import invoice_documents, invoices, sri_events, tenants
+from jobsync.db.tables import audit, invoice_documents, invoices, sri_events, tenants
 from jobsync.errors import UsageProblem
 
 Rows = Sequence[dict[str, Any]]
@@ -158,9 +159,22 @@ def recheck_invoice(connection: Connection, access_key: str) -> str:
     return was
 
 
-def record_import(connection: Connection, paths: Sequence[str], counts: dict[str, int]) -> None:
-    """Record who imported what."""
-    write_audit(connection, "invoice.import", None, {"paths": list(paths)[:20], **counts})
+class ImportRecord:
+    """Who imported what: one row for an import, which each of its parts brings up to date as it commits."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._paths = list(paths)[:20]
+        self._counts: Counter[str] = Counter()
+        self._row: int | None = None
+
+    def __call__(self, connection: Connection, counts: Mapping[str, int]) -> None:
+        """Add what a part did, inside its own transaction."""
+        self._counts.update(counts)
+        details = {"paths": self._paths, **self._counts}
+        if self._row is None:
+            self._row = write_audit(connection, "invoice.import", None, details)
+        else:
+            connection.execute(update(audit).where(audit.c.id == self._row).values({audit.c.details: details}))
 
 
 def read_files(connection: Connection, access_key: str) -> dict[str, bytes | None]:

@@ -353,7 +353,11 @@ def _run(command: Sequence[str]) -> str:
 def check_timers(
     waker: Waker, *, run: Callable[[Sequence[str]], str] = _run, renders: bool = True, also: Sequence[str] = ()
 ) -> Iterator[Finding]:
-    """Does anything wake the jobs on this host, and what is `also` configured? Without a storage nothing renders."""
+    """
+    Does anything wake the jobs on this host, and `also` what else is configured?
+
+    `renders`: RIDE files have a place; where they have none, their timer is left off on purpose.
+    """
     if waker is Waker.CRON:
         yield ok("timers", f"no systemd here; cron wakes the jobs ({CRON_FILE})")
         return
@@ -381,7 +385,11 @@ def check_timers(
 
 
 def check_units(read_changed: Callable[[], Sequence[str]]) -> Finding:
-    """Are the installed unit files, of which `read_changed` has those that differ, as we would write them?"""
+    """
+    Are the installed unit files those that this version and configuration would write?
+
+    `read_changed` returns the paths of those that differ or are missing; it raises what keeps them from being compared.
+    """
     try:
         changed = read_changed()
     except JobsyncError as error:

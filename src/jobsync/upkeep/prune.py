@@ -89,7 +89,11 @@ def count_old(
     now: datetime,
     told: Callable[[str], object],
 ) -> dict[str, int]:
-    """Return how many rows are past their retention, by table, each of which `told` gets before; nothing is locked."""
+    """
+    Return how many rows are past their retention, by table; nothing is written or locked.
+
+    `told` gets the name of each table before its rows are counted.
+    """
     old = {rule.table.name: 0 for rule in rules}
     for rule in rules:
         told(rule.table.name)

@@ -101,7 +101,11 @@ def speaks_to_journal(run: Mapping[str, Any], *, of: str) -> bool:
 
 
 def where_to_look(run: Mapping[str, Any] | None, *, this_host: str, readable: bool) -> str:
-    """Return the sentence for somebody whose run has no entry here; None: the database could not be asked."""
+    """
+    Return the sentence for somebody whose run has no entry here.
+
+    The run's row is None if the database could not be asked; `readable`: there is a journal, and it could be read.
+    """
     if run is None:
         return "the journal of this host has nothing of this run, and the database cannot be asked where it was"
     started = f"{run['started_at']:%Y-%m-%d %H:%M}"

@@ -37,7 +37,7 @@ def list_runs(
     statuses: Sequence[str] = (),
     since: datetime | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the latest runs, newest first, of these statuses if any; one whose process is gone has crashed."""
+    """Return the latest runs, newest first; without statuses all. One whose process is gone is shown as crashed."""
     wanted = select(*_BEGUN, *_WHERE)
     if job is not None:
         wanted = wanted.where(job_runs.c.job == job)

@@ -34,7 +34,11 @@ _SET_BY_OTHERS = ("USER", "LOGNAME", "SUDO_USER", "INVOCATION_ID", "MONITOR_")
 
 
 class Tools:
-    """What commands work with; everything is built when it is first asked for, and `stack` gives it back at the end."""
+    """
+    What commands work with; everything is built when it is first asked for, and `stack` gives it back at the end.
+
+    `pause` takes the place, in tests, of waiting between tries.
+    """
 
     def __init__(
         self, environ: Mapping[str, str] | None = None, *, pause: Callable[[float], bool] | None = None

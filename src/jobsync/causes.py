@@ -34,8 +34,8 @@ class Cause(StrEnum):
         """
         Return the remedy for one subject.
 
-        >>> Cause.CREDENTIALS_REFUSED.do(ID=4)
-        'jobsync credentials set 4; whether they are taken: jobsync credentials test 4; then: jobsync stock-sync --dealership 4'
+        >>> Cause.NO_SUCCESS.do(ID=4)
+        'jobsync dealership show 4; jobsync credentials test 4; then: jobsync stock-sync --dealership 4'
         """
         return re.sub(r"\b[A-Z]+\b", lambda word: str(names.get(word[0], word[0])), self.remedy)
 

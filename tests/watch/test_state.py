@@ -604,7 +604,7 @@ def test_failing_dealerships_come_first(seen: Seen, connection: Connection) -> N
 
 @pytest.mark.parametrize("held_fails", [False, True])
 def test_the_job_names_first_what_health_names(seen: Seen, connection: Connection, held_fails: bool) -> None:
-    """A dealership that failed and has no alarm yet comes after one of which something is held, though it stands first."""
+    """One that failed and has no alarm yet comes after one of which something is held, though it is listed first."""
     failing = add_dealership(connection, "failing", failed="no answer")
     held = add_dealership(connection, "held", failed="no answer" if held_fails else None)
     set_job(connection)

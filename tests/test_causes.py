@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobsync.causes import BEFORE_TABLES, Cause, Kind
+from jobsync.easycars.watch import CAUSES
 from tests.tree import read_tree
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -72,6 +73,12 @@ def test_what_is_looked_at_first_stands_first() -> None:
 def test_a_remedy_can_be_typed(cause: Cause) -> None:
     """Each command that it names is there, with these options and so many arguments."""
     assert [] == [why for line in commands_in(cause.remedy) if (why := problem_of(line))]
+
+
+@pytest.mark.parametrize("cause", sorted({*CAUSES.values(), Cause.ITEM_FAILED, Cause.NO_SUCCESS}))
+def test_what_only_a_sync_ends_has_it_as_its_last_step(cause: Cause) -> None:
+    """Mended is not over: nothing else asks whether it is, before the next slot."""
+    assert cause.do(ID=4).endswith("; then: jobsync stock-sync --dealership 4")
 
 
 @pytest.mark.parametrize("line", ["jobsync free disk", "jobsync runs show", "jobsync doctor --loud", "jobsync locks x"])

@@ -34,8 +34,8 @@ class Cause(StrEnum):
         """
         Return the remedy for one subject.
 
-        >>> Cause.CREDENTIALS_REFUSED.do(ID=4)
-        'jobsync credentials set 4; whether they are taken: jobsync credentials test 4'
+        >>> Cause.NO_SUCCESS.do(ID=4)
+        'jobsync dealership show 4; jobsync credentials test 4; then: jobsync stock-sync --dealership 4'
         """
         return re.sub(r"\b[A-Z]+\b", lambda word: str(names.get(word[0], word[0])), self.remedy)
 
@@ -115,16 +115,17 @@ class Cause(StrEnum):
         jobsync runs list; what it said: journalctl -u UNIT -n 50"""
     VENDOR_UNREACHABLE = """vendor_unreachable (unit)
         the vendor gave no usable answer for this dealership
-        jobsync runs show RUN; the way there: jobsync doctor; its credentials: jobsync credentials test ID"""
+        jobsync runs show RUN; the way there: jobsync doctor; its credentials: jobsync credentials test ID; then:
+        jobsync stock-sync --dealership ID"""
     VENDOR_FAILED = """vendor_failed (unit)
         the vendor answered for this dealership, with a failure of its own or with something unreadable
-        jobsync runs show RUN; its answer now: jobsync credentials test ID"""
+        jobsync runs show RUN; its answer now: jobsync credentials test ID; then: jobsync stock-sync --dealership ID"""
     DATABASE_REFUSES = """database_refuses (unit, lasts)
         a rule of the database (constraint, trigger, right) refuses what a sync writes
-        the rule: jobsync runs show RUN; mend the rule or the right"""
+        the rule: jobsync runs show RUN; mend the rule or the right; then: jobsync stock-sync --dealership ID"""
     ITEM_FAILED = """item_failed (unit)
         the work on one dealership ends with an error for which there is no cause of its own
-        jobsync runs show RUN; jobsync logs RUN"""
+        jobsync runs show RUN; jobsync logs RUN; then: jobsync stock-sync --dealership ID"""
 
     # What health finds in the tables.
     TIMER_SILENT = """timer_silent (tick)
@@ -141,13 +142,15 @@ class Cause(StrEnum):
         jobsync runs list --failed"""
     CREDENTIALS_REFUSED = """credentials_refused (credentials, lasts)
         EasyCars refuses a dealership's credentials
-        jobsync credentials set ID; whether they are taken: jobsync credentials test ID"""
+        jobsync credentials set ID; whether they are taken: jobsync credentials test ID; then:
+        jobsync stock-sync --dealership ID"""
     CREDENTIALS_UNREADABLE = """credentials_unreadable (credentials, lasts)
         a dealership's stored credentials cannot be read with the key that is set
-        set the key that they were stored with (JOBSYNC_ENCRYPTION_KEY_PREVIOUS), or: jobsync credentials set ID"""
+        set the key that they were stored with (JOBSYNC_ENCRYPTION_KEY_PREVIOUS), or: jobsync credentials set ID; then:
+        jobsync stock-sync --dealership ID"""
     NO_SUCCESS = """no_success (silence)
         a dealership has had no success for longer than it may
-        jobsync dealership show ID; jobsync credentials test ID"""
+        jobsync dealership show ID; jobsync credentials test ID; then: jobsync stock-sync --dealership ID"""
     DECISION_WAITS = """decision_waits (held)
         a sync would change so much of a dealership's stock that a person is asked first
         jobsync holds show ID; then: jobsync holds approve ID, or: jobsync holds reject ID"""

@@ -93,13 +93,13 @@ def test_refused_credentials_are_told_at_once(
     [alert] = cli("alerts", "list", "--json").json
     assert ("credentials", f"dealership {number}") == (alert["kind"], alert["subject"])
     assert (
-        f"jobsync credentials set {number}; whether they are taken: jobsync credentials test {number}"
-        == (alert["what_to_do"])
+        f"jobsync credentials set {number}; whether they are taken: jobsync credentials test {number};"
+        f" then: jobsync stock-sync --dealership {number}" == alert["what_to_do"]
     )
 
     del feed.tokens["test-client"]
     feed.answers["A"] = []
-    cli("stock-sync")
+    cli(*alert["what_to_do"].rpartition("jobsync ")[2].split())
     cli("health", "--act")
 
     assert [("credentials_refused", "firing"), ("credentials_refused", "resolved")] == told(hook)

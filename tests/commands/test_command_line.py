@@ -24,6 +24,7 @@ from tests.commands.support import Cli
 from tests.tree import read_tree
 
 LEAVES = [command.path[1:] for command in read_tree().walk() if not command.commands]
+GROUPS = [command.path[1:] for command in read_tree().walk() if command.commands]
 
 
 # --- help ------------------------------------------------------------------------------------------------------------
@@ -56,6 +57,14 @@ def test_short_help_is_the_long_one(lookup: Cli, path: Sequence[str]) -> None:
     assert (0, short.out) == (short.code, long.out)
     assert "Example" in long.out
     assert 80 >= max(len(line) for line in long.out.splitlines())
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=lambda path: " ".join(path) or "jobsync")
+def test_a_group_without_a_command_shows_its_whole_help(lookup: Cli, path: Sequence[str]) -> None:
+    """Line by line what --help prints, as a usage error."""
+    shown, told = lookup(*path), lookup(*path, "--help")
+
+    assert (2, told.out) == (shown.code, shown.err)
 
 
 def test_root_lists_every_command_under_a_heading(lookup: Cli) -> None:

@@ -378,6 +378,16 @@ def test_a_named_dealership_that_somebody_works_on_keeps_its_slot(
     assert {"A": "success"} == scheduled()
 
 
+def test_a_tick_that_finds_the_lock_taken_is_stamped(cli: Cli, due: dict[str, int], rows: Rows) -> None:
+    """Before it asks for the lock: a run by hand holds no ticks back."""
+    assert due
+    rows("UPDATE jobs SET last_tick_at = now() - interval '1 hour' RETURNING 1")
+    rows(f"SELECT pg_advisory_lock({lock_key('stock-sync')})")
+
+    assert 75 == cli("stock-sync", "--scheduled").code
+    assert [(True, 1)] == rows("SELECT last_tick_at > now() - interval '1 minute', consecutive_skips FROM jobs")
+
+
 def test_first_slot_comes_after_first_sight(scheduled: Tick, add: Add, feed: Feed, rows: Rows) -> None:
     """A new dealership is not synced by the tick that first sees it; its first slot is computed."""
     add("New", "A")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,15 @@ def test_demo_leaves_only_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     demo._play_documents(Shows(None, {}), documents, tmp_path / "submitted", tmp_path / "rides")
 
     assert [path.name for path in (tmp_path / "rides").iterdir() if not path.name.endswith("_ride.pdf")] == []
+
+
+def test_demo_ends_with_pages_that_are_there() -> None:
+    """Each that is named exists, and the folder of the reference has what is said of it."""
+    root = Path(__file__).parents[2]
+    named = re.findall(r"^    (?!\{)(\S+)", demo._OUTRO, re.MULTILINE)
+
+    assert ["docs/reference", "docs/sandbox.md"] == [name for name in named if (root / name).exists()] == named
+    assert {"commands", "settings", "exit-codes"} <= {page.stem for page in (root / "docs/reference").iterdir()}
 
 
 @pytest.mark.parametrize(("on_path", "shown"), [(True, "jobsync"), (False, ".venv/bin/jobsync")])

@@ -211,6 +211,40 @@ def test_a_run_in_progress_holds_ticks_back(seen: Seen, connection: Connection) 
     assert [] == kinds(judge_health(seen()))
 
 
+@pytest.mark.parametrize(
+    ("trigger", "status", "found"),
+    [
+        ("timer", "succeeded", State.IDLE),
+        ("cron", "failed", State.FAILING),
+        ("manual", "succeeded", State.TIMER_OFF),
+        ("timer", "crashed", State.TIMER_OFF),
+    ],
+)
+def test_only_a_run_of_the_timer_held_ticks_back(
+    seen: Seen, connection: Connection, trigger: str, status: str, found: State
+) -> None:
+    """Ticks come while a person's run works, so it hides no dead timer; nor does one that was found dead just now."""
+    add_dealership(connection)
+    began = NOW - timedelta(minutes=40)
+    add_run(connection, status=status, began=began, lasted=timedelta(minutes=39), trigger=trigger)
+    set_job(connection, last_tick_at=began, last_finished_at=NOW - timedelta(minutes=1))
+    silent = [("stock-sync", "tick")] if found is State.TIMER_OFF else []
+
+    assert (found, silent) == (state(seen())[0], kinds(judge_health(seen())))
+
+
+def test_a_run_by_hand_holds_no_ticks_back(seen: Seen, connection: Connection) -> None:
+    """A tick is stamped before it asks for the lock: without any, the timer is off, whoever works."""
+    add_dealership(connection)
+    began = NOW - timedelta(minutes=40)
+    run = add_run(connection, status="running", began=began, lasted=None, exit_code=None, trigger="manual")
+    set_job(connection, last_tick_at=began)
+    connection.execute("SELECT pg_advisory_lock(%s)", [lock_key(f"run:{run}")])
+
+    assert State.TIMER_OFF is state(seen())[0]
+    assert [("stock-sync", "tick")] == kinds(judge_health(seen()))
+
+
 def test_a_run_that_takes_too_long(seen: Seen, connection: Connection) -> None:
     """Stock sync 60 minutes, the frequent jobs alert_run_minutes."""
     add_tenant(connection)
@@ -568,6 +602,20 @@ def test_failing_dealerships_come_first(seen: Seen, connection: Connection) -> N
     assert {(f"dealership {silent}", "silence"), (f"dealership {held}", "held")} == set(kinds(judge_health(seen())))
 
 
+@pytest.mark.parametrize("held_fails", [False, True])
+def test_the_job_names_first_what_health_names(seen: Seen, connection: Connection, held_fails: bool) -> None:
+    """One that failed and has no alarm yet comes after one of which something is held, though it is listed first."""
+    failing = add_dealership(connection, "failing", failed="no answer")
+    held = add_dealership(connection, "held", failed="no answer" if held_fails else None)
+    set_job(connection)
+    assert (State.ATTENTION, f"jobsync credentials test {failing}") == state(seen())[::2]
+
+    connection.execute("INSERT INTO holds (dealership_id, stock_numbers, reason) VALUES (%s, '{a,b}', 'limit')", [held])
+    [problem] = judge_health(seen()).problems
+    assert (f"dealership {held}", problem.what_to_do) == (problem.subject, state(seen())[2])
+    assert failing == dealership_statuses(seen())[0].key
+
+
 # --- documents -------------------------------------------------------------------------------------------------------
 
 
@@ -790,6 +838,14 @@ def test_the_list_of_kinds_in_the_docs_is_the_one_of_the_code(seen: Seen) -> Non
 
     assert [*(check.name for check in judge_health(seen()).checks), "database", "configuration"] == listed
     assert set(listed) == set(Kind)
+
+
+def test_the_docs_explain_every_state() -> None:
+    """Each word that status may say stands in the table of docs/operations.md."""
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    table = page[page.index("| `status` says |") :].split("\n\n")[0]
+
+    assert [] == [state for state in State if f"`{state.upper()}`" not in table]
 
 
 def test_failures_are_grouped_by_what_is_the_same(seen: Seen, connection: Connection) -> None:

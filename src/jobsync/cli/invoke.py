@@ -82,7 +82,8 @@ class _CommandLineError(Protocol):
 
 
 def _show(error: _CommandLineError, *, as_json: bool) -> int:
-    error.message = mask_secrets(_in_words(str(error.message)))
+    if type(error).__name__ != "NoArgsIsHelpError":  # the whole help, for want of arguments: it quotes nothing
+        error.message = mask_secrets(_in_words(str(error.message)))
     try:
         error.show()
     except OSError:  # standard error is full, or its reader has gone

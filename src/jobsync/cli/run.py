@@ -115,6 +115,8 @@ def _run(tools: Tools, job: Job, make: Make, *, scheduled: bool, tick: bool, wai
                 get_logger().debug("run.nothing_due", job=job.name)
                 return Report(job.name, RunStatus.SUCCEEDED, ExitCode.DONE)  # no row is opened, no lock taken
             work = due
+    with translated(), transaction(engine) as connection:  # the tick was one, whatever is missing here
+        limit_waits(connection)
         work.require_ready(connection)
     if dry_run:
         return run_dry(job, work, engine)

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from jobsync.causes import Cause
+from jobsync.causes import Cause, Kind
 from jobsync.cron import next_slot, problem_of_cron, text_of_cron, text_of_zone
 from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_lines
@@ -244,6 +244,7 @@ class Standing(StrEnum):
 
 
 _TROUBLED = (Standing.SILENT, Standing.FAILING, Standing.HELD, Standing.RETRYING)
+_ALARMS = (Kind.CREDENTIALS, Kind.SILENCE, Kind.HELD)  # what of that needs a person; the others are tried again
 
 
 def silent_since(seen: model.Snapshot, found: DealershipFacts) -> datetime | None:
@@ -282,7 +283,7 @@ def _standing(seen: model.Snapshot, found: DealershipFacts) -> tuple[Standing, s
     if missed is not None:
         last = f"last success {ago(seen.now, found.last_success_at)}"
         why = f"no success since the slot of {stamp(missed)}, {last}{error}"
-        return Standing.SILENT, why, _what_failed(found)
+        return Standing.SILENT, why, _what_failed(found, Cause.NO_SUCCESS)
     if found.last_status == "Failed":
         since = " since the last success" if found.last_success_at else ", never a success"
         why = f"failed {many(found.failures, 'time')}{since}{error}"
@@ -343,9 +344,10 @@ def _what_of_held(found: DealershipFacts) -> str:
     return "; ".join([*first, *(Cause.DECISION_WAITS.do(ID=hold.id) for hold in found.holds)])
 
 
-def _what_failed(found: DealershipFacts) -> str:
+def _what_failed(found: DealershipFacts, cause: Cause | None = None) -> str:
+    """Return the next step; `cause`: of its alarm, unless its credentials are that."""
     run = f"jobsync runs show {str(found.last_run_id)[:8]}; " if found.last_run_id else ""
-    cause = CREDENTIALS.get(found.reason or "")  # what a test alone would not mend
+    cause = CREDENTIALS.get(found.reason or "", cause)  # what a test alone would not mend
     return f"{run}{cause.do(ID=found.id) if cause else f'jobsync credentials test {found.id}'}"
 
 
@@ -408,11 +410,12 @@ def _attention(seen: model.Snapshot, job: model.JobFacts) -> model.JobStatus | N
     if not found:
         return None
     counts = Counter(row.state for row in found)
+    first = next((problem for problem in problems(seen) if problem.kind in _ALARMS), found[0])
     return model.JobStatus(
         job,
         model.State.ATTENTION,
         f"dealerships: {', '.join(f'{number} {state}' for state, number in counts.items())}",
-        found[0].what_to_do,
+        first.what_to_do,
         says_last_run=_was_of_some(seen, job),
     )
 
@@ -451,8 +454,8 @@ def problems(seen: model.Snapshot) -> Iterator[model.Problem]:
     for found in ready:
         missed = silent_since(seen, found)
         if missed is not None and (found.reason or "") not in CREDENTIALS:
-            _, why, _ = _standing(seen, found)
-            yield _problem(found, Cause.NO_SUCCESS, str(why), _what_failed(found), missed)
+            _, why, what = _standing(seen, found)
+            yield _problem(found, Cause.NO_SUCCESS, str(why), str(what), missed)
     for found in facts.dealerships:
         if found.holds:
             words, since = _told_held(found, ", for a person to decide"), found.holds[0].since

@@ -52,7 +52,8 @@ _NIGHTS = (
 
 _HELD = """
 One dealership's feed came back empty. That is a fault far more often than a clearance, so nothing was removed:
-its {number} vehicles stay listed until a person decides. This is how:
+its {number} vehicles stay listed until a person decides. This is how, in a database of your own
+(that of this demo ends with it):
 
     jobsync credentials test {dealership}     a wrong AccountSecret or AccountNumber looks like an empty feed too
     jobsync holds show {id}           which vehicles would go
@@ -62,9 +63,10 @@ its {number} vehicles stay listed until a person decides. This is how:
 
 _OUTRO = """
 Exit code 3 of both nights means "finished, needs attention": a timer would mark the run, and every reason is kept.
-Where to look next:
+The database of this demo is gone now, so no command finds what it showed. Where to look next:
 
-    README.md        all commands, settings and exit codes
+    docs/reference   all commands, settings and exit codes
+    docs/sandbox.md  a test database of your own with the same dealerships
     {command} sandbox serve
                      the same stand-ins for your own experiments
 """

@@ -77,6 +77,7 @@ class JobFacts(WorkToDo):
     enabled: bool
     last_tick_at: datetime | None
     last_finished_at: datetime | None
+    ticks_held_until: datetime | None  # the end of the window's last run that was not by hand
     last_status: str | None
     last_success_at: datetime | None
     consecutive_failures: int

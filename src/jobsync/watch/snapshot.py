@@ -68,6 +68,7 @@ def read_snapshot(
 _RUN = "id AS run_id, job, status, trigger, exit_code, started_at, finished_at, counts, error, host, pid"
 _STATES = """
     SELECT name, j.name IS NOT NULL AS known, last_tick_at, last_finished_at, last_status, last_success_at, skipped_by,
+           ticks_held_until,
            coalesce(consecutive_failures, 0) AS consecutive_failures,
            coalesce(consecutive_skips, 0) AS consecutive_skips, coalesce(runs, 0) AS runs, coalesce(clean, 0) AS clean,
            coalesce(failed, 0) AS failed, seconds[1] AS p50_s, seconds[2] AS p95_s
@@ -75,6 +76,8 @@ _STATES = """
     LEFT JOIN (
         SELECT job, count(*) AS runs, count(*) FILTER (WHERE status IN ('succeeded', 'cancelled')) AS clean,
                count(*) FILTER (WHERE status IN ('failed', 'crashed', 'lock_lost', 'timed_out')) AS failed,
+               -- the end of one that died is when it was found
+               max(finished_at) FILTER (WHERE trigger <> 'manual' AND status <> 'crashed') AS ticks_held_until,
                percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY
                    extract(epoch FROM finished_at - started_at)::float8) FILTER (WHERE status <> 'crashed') AS seconds
         FROM job_runs WHERE job = ANY(:jobs) AND started_at BETWEEN :since AND :now AND status <> 'running'

@@ -22,10 +22,15 @@ def job_statuses(seen: Snapshot) -> list[JobStatus]:
 
 
 def is_timer_silent(facts: JobFacts, now: datetime) -> bool:
-    """Whether the timer has ticked once, and should have done so again long ago; a run in progress holds ticks back."""
-    if facts.last_tick_at is None or facts.alive:
+    """
+    Whether the timer has ticked once, and should have done so again long ago.
+
+    A run that the timer started holds its ticks back, as long as it works. One by hand does not: a tick is stamped
+    before it asks for the lock.
+    """
+    if facts.last_tick_at is None or any(run.alive and not by_hand(run) for run in facts.running):
         return False
-    last = max(filter(None, (facts.last_tick_at, facts.last_finished_at)))
+    last = max(filter(None, (facts.last_tick_at, facts.ticks_held_until)))
     return (now - last).total_seconds() > max(_SILENT_LEAST_S, SILENT_BEATS * facts.kind.beat_s)
 
 

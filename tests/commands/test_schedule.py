@@ -388,6 +388,16 @@ def test_a_tick_that_finds_the_lock_taken_is_stamped(cli: Cli, due: dict[str, in
     assert [(True, 1)] == rows("SELECT last_tick_at > now() - interval '1 minute', consecutive_skips FROM jobs")
 
 
+def test_a_tick_that_cannot_begin_is_stamped(cli: Cli, due: dict[str, int], rows: Rows) -> None:
+    """With the wrong key a scheduled run is 78; the timer did fire, and no screen may say otherwise."""
+    assert due
+    rows("UPDATE jobs SET last_tick_at = now() - interval '1 hour' RETURNING 1")
+    key = base64.b64encode(bytes(32)).decode()
+
+    assert 78 == cli("stock-sync", "--scheduled", JOBSYNC_ENCRYPTION_KEY=key).code
+    assert [(True,)] == rows("SELECT last_tick_at > now() - interval '1 minute' FROM jobs")
+
+
 def test_first_slot_comes_after_first_sight(scheduled: Tick, add: Add, feed: Feed, rows: Rows) -> None:
     """A new dealership is not synced by the tick that first sees it; its first slot is computed."""
     add("New", "A")

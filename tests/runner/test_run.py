@@ -480,7 +480,7 @@ def test_deadline_leaves_the_rest_due(go: Go, connection: Direct) -> None:
         until(lambda: attempt.run.timed_out)
         return done(attempt)
 
-    report = go(working(Scripted(do), items("a", "b", "c")), spec=deadline(0.3))
+    report = go(working(Scripted(do), items("a", "b", "c")), spec=deadline(1.0))
 
     assert (report.status, report.exit_code, report.counts.remaining) == (RunStatus.TIMED_OUT, 3, 2)
     assert run_row(connection, report.run_id)[:2] == ("timed_out", 3)
@@ -494,7 +494,7 @@ def test_items_left_out_do_not_hide_the_deadline(go: Go) -> None:
         return done(attempt)
 
     left_out = tuple(ItemResult(str(n), "out", ItemStatus.SKIPPED, reason="paused") for n in range(5))
-    report = go(working(Scripted(do), items("a", "b", "c"), left_out=left_out), spec=deadline(0.3))
+    report = go(working(Scripted(do), items("a", "b", "c"), left_out=left_out), spec=deadline(1.0))
 
     assert RunStatus.TIMED_OUT is report.status
 
@@ -506,7 +506,7 @@ def test_deadline_reached_with_the_last_item_is_no_time_out(go: Go) -> None:
         until(lambda: attempt.run.timed_out)
         return done(attempt)
 
-    assert go(working(Scripted(do), items("a")), spec=deadline(0.2)).status is RunStatus.SUCCEEDED
+    assert go(working(Scripted(do), items("a")), spec=deadline(1.0)).status is RunStatus.SUCCEEDED
 
 
 def test_pause_ends_at_the_deadline(go: Go) -> None:
@@ -519,7 +519,7 @@ def test_pause_ends_at_the_deadline(go: Go) -> None:
         passed.append(time.monotonic() - began < 10)
         return done(attempt)
 
-    go(working(Scripted(do), items("a")), spec=deadline(0.3))
+    go(working(Scripted(do), items("a")), spec=deadline(1.0))
 
     assert passed == [False, True]
 

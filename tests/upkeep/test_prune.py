@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import psycopg
 import pytest
 from sqlalchemy import event
 
+from jobsync.db.audit import AuditOfParts
 from jobsync.db.engine import Database
 from jobsync.db.system_settings import SystemSettings
 from jobsync.db.tables import metadata
@@ -235,6 +237,24 @@ def test_a_stop_leaves_the_rest(database: Database, connection: Connection) -> N
 
     assert 4 == sum(gone.values())
     assert 10 == count(connection, "job_items")
+
+
+def test_what_went_before_a_kill_is_in_the_audit(database: Database, connection: Connection) -> None:
+    """The one row of a pruning commits with each batch, and says then what went so far."""
+    fill(connection)
+    went: list[dict[str, int]] = []
+
+    def killed(gone: Mapping[str, int]) -> bool:
+        went.append({table: number for table, number in gone.items() if number})
+        if sum(gone.values()) >= 4:
+            raise KeyboardInterrupt
+        return False
+
+    record = AuditOfParts("runs.prune")
+    with pytest.raises(KeyboardInterrupt):
+        prune(database.engine(), DEFAULTS, RETENTION, now=NOW, batch=2, record=record, stop=killed)
+
+    assert [("runs.prune", went[-1])] == connection.execute("SELECT action, details FROM audit").fetchall()
 
 
 def test_a_deadline_leaves_the_rest_for_next_time(database: Database, connection: Connection) -> None:

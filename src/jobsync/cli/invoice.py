@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from jobsync.cli.command import Answer, Json, argument, command, flag, group, holds, option, said, table
 from jobsync.cli.output import OF_DOCUMENT, print_facts, print_table, replace_file
+from jobsync.db.audit import AuditOfParts
 from jobsync.errors import ExitCode, JobsyncError, UsageProblem
 from jobsync.logs import complain, configure_hand_run, end_progress, show_progress, visible
 from jobsync.phrases import many
@@ -64,7 +65,7 @@ def import_(
             transaction=tools.transaction,
             tenant=tenant,
             told=told,
-            record=registry.ImportRecord([str(path) for path in paths]),
+            record=AuditOfParts("invoice.import", paths=[str(path) for path in paths[:20]]),
             stop=lambda: stop_noted() is not None,
             dry_run=dry_run,
         )

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from jobsync.cli.command import Answer, Json, Since, argument, command, flag, group, option, said, since_when, table
 from jobsync.cli.output import print_facts, print_lines, print_table, room_of_screen, write
 from jobsync.cli.run import Wait, document_of
-from jobsync.db.audit import write_audit
+from jobsync.db.audit import AuditOfParts, write_audit
 from jobsync.db.engine import driver
 from jobsync.db.statements import read_now
 from jobsync.db.system_settings import read_system_settings
@@ -95,12 +95,10 @@ def prune_(
         counting = lambda table: show_progress(f"counting {table}")  # noqa: E731
         gone = count_old(tools.engine, settings, RETENTION, now=now, told=counting)
     else:
-        gone = prune(tools.engine, settings, RETENTION, now=now, told=kept.append, stop=stop)
+        record = AuditOfParts("runs.prune")
+        gone = prune(tools.engine, settings, RETENTION, now=now, told=kept.append, record=record, stop=stop)
     stopped = not dry_run and stop_noted() is not None
     some = {table: number for table, number in gone.items() if number}
-    if some and not dry_run:
-        with tools.transaction() as connection:
-            write_audit(connection, "runs.prune", None, some)
     done = ", ".join(f"{number} of {table}" for table, number in some.items())
     words = (
         "nothing could be deleted" if kept else "nothing was deleted" if stopped else "nothing is past its retention"

@@ -6,11 +6,12 @@ import getpass
 import json
 import os
 import pwd
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from jobsync.db.statements import rows_of
 from jobsync.db.tables import audit
@@ -59,6 +60,24 @@ def write_audit(
     }
     number: int = connection.execute(insert(audit).values(values).returning(audit.c.id)).scalar_one()
     return number
+
+
+class AuditOfParts:
+    """The one row of a change that commits in parts: each brings it up to date, inside its own transaction."""
+
+    def __init__(self, action: str, **details: Any) -> None:
+        self._action, self._details = action, details
+        self._counts: Counter[str] = Counter()
+        self._row: int | None = None
+
+    def __call__(self, connection: Connection, counts: Mapping[str, int]) -> None:
+        """Add what a part did."""
+        self._counts.update(counts)
+        details = {**self._details, **self._counts}
+        if self._row is None:
+            self._row = write_audit(connection, self._action, None, details)
+        else:
+            connection.execute(update(audit).where(audit.c.id == self._row).values({audit.c.details: details}))
 
 
 def list_audit(connection: Connection, *, limit: int) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, text
 
+from jobsync.db.audit import AuditOfParts
 from jobsync.db.tables import dealerships, tenants
 from jobsync.easycars import registry as stock
 from jobsync.easycars.credentials import Cipher, parse_credentials
@@ -65,7 +66,7 @@ def seed(
             files,
             transaction=lambda: nullcontext(connection),
             told=lambda file: taken.update([file.status]),
-            record=documents.ImportRecord(["jobsync sandbox seed"]),
+            record=AuditOfParts("invoice.import", paths=["jobsync sandbox seed"]),
         )
     return {"dealerships": added, "tenants": issuers, "documents": dict(taken)}
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from jobsync.db.audit import write_audit
 from jobsync.db.statements import rows_of
-from jobsync.db.tables import audit, invoice_documents, invoices, sri_events, tenants
+from jobsync.db.tables import invoice_documents, invoices, sri_events, tenants
 from jobsync.errors import UsageProblem
 from jobsync.fiscal.access_key import AccessKeyError, parse_access_key
 
@@ -167,24 +166,6 @@ def recheck_invoice(connection: Connection, access_key: str) -> str:
     connection.execute(insert(sri_events).values(event))
     write_audit(connection, "invoice.recheck", access_key, {"was": was})
     return was
-
-
-class ImportRecord:
-    """Who imported what: one row for an import, which each of its parts brings up to date as it commits."""
-
-    def __init__(self, paths: Sequence[str]) -> None:
-        self._paths = list(paths)[:20]
-        self._counts: Counter[str] = Counter()
-        self._row: int | None = None
-
-    def __call__(self, connection: Connection, counts: Mapping[str, int]) -> None:
-        """Add what a part did, inside its own transaction."""
-        self._counts.update(counts)
-        details = {"paths": self._paths, **self._counts}
-        if self._row is None:
-            self._row = write_audit(connection, "invoice.import", None, details)
-        else:
-            connection.execute(update(audit).where(audit.c.id == self._row).values({audit.c.details: details}))
 
 
 def read_files(connection: Connection, access_key: str) -> dict[str, bytes | None]:

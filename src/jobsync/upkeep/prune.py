@@ -18,6 +18,9 @@ from jobsync.phrases import many
 from jobsync.upkeep.model import AFTER, BATCH_SIZE, BEFORE, RetentionRule, walk
 
 BATCH = 5000
+# Rows past their retention that the database refused to delete, by table and reason.
+Kept = Counter[tuple[str, str]]
+Record = Callable[[Connection, Mapping[str, int]], object]
 _FIRST, _LAST = -(2**63), 2**63 - 1
 _ORDER = ("items_retention_days", "events_retention_days", "runs_retention_days")  # most rows first
 
@@ -49,6 +52,7 @@ def prune(
     within_s: float | None = None,
     clock: Callable[[], float] = time.monotonic,
     told: Callable[[str], object] = lambda sentence: get_logger().warning("prune.rows_kept", message=sentence),
+    record: Record = lambda _connection, _gone: None,
     stop: Callable[[Mapping[str, int]], bool] = lambda _gone: False,
 ) -> dict[str, int]:
     """
@@ -58,6 +62,7 @@ def prune(
         batch: rows of one transaction.
         within_s: stop after this long; what is left goes next time. None: all of it.
         told: gets a sentence about rows that the database does not let go.
+        record: called in each transaction with how many rows of which table went in it.
         stop: asked after each batch with what went so far; True leaves the rest.
     """
     end = None if within_s is None else clock() + within_s
@@ -68,7 +73,7 @@ def prune(
         for rule in rules:
             before = now - timedelta(days=settings.number(rule.setting))
             walked_to = None if within_s is None else now
-            for number in _batches(engine, rule, before, min(batch, rule.most), kept, now=walked_to):
+            for number in _batches(engine, rule, before, min(batch, rule.most), kept, record, now=walked_to):
                 gone[rule.table.name] += number
                 if stop(gone) or (end is not None and clock() >= end):
                     return gone
@@ -105,12 +110,15 @@ def count_old(
     return old
 
 
-# Rows past their retention that the database refused to delete, by table and reason.
-Kept = Counter[tuple[str, str]]
-
-
 def _batches(
-    engine: Engine, rule: RetentionRule, before: datetime, batch: int, kept: Kept, *, now: datetime | None
+    engine: Engine,
+    rule: RetentionRule,
+    before: datetime,
+    batch: int,
+    kept: Kept,
+    record: Record,
+    *,
+    now: datetime | None,
 ) -> Iterator[int]:
     """
     Delete a batch in each step, each in a transaction of its own; yields how many went.
@@ -129,8 +137,10 @@ def _batches(
             asked |= {"end": after, "batch": batch + len(stuck)}
             ids = [row[0] for row in connection.execute(rule.find_locked, asked) if row[0] not in stuck][:batch]
             refused = _delete(connection, rule.table, ids, kept)
+            if went := len(ids) - len(refused):
+                record(connection, {rule.table.name: went})
         stuck.update(refused)
-        yield len(ids) - len(refused)
+        yield went
         over = over or (rule.walked is None and len(ids) < batch)
 
 

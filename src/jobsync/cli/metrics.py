@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from jobsync.cli.command import TO_FILE, Answer, Json, command, option
-from jobsync.cli.output import write_page
+from jobsync.cli.output import is_stdout, write_page
 from jobsync.db.engine import driver
 from jobsync.errors import JobsyncError
 from jobsync.runner.totals import read_totals
@@ -24,17 +24,16 @@ def metrics(
     as_json: Json = False,
 ) -> Answer:
     """Print metrics in Prometheus' text format. With -o for node_exporter's textfile collector."""
-    to_file = output is not None and str(output) != "-"
     try:
         with tools.transaction() as connection:
             seen, verdict = look(tools, connection)
             totals = read_totals(driver(connection))
     except JobsyncError:
-        if to_file or not as_json:
+        if not (as_json and is_stdout(output)):
             write_page(output, render_away(), mode=_MODE)  # old numbers would look like today's
         raise
     text = render_metrics(seen, verdict, totals)
-    if to_file:
+    if not (as_json and is_stdout(output)):
         write_page(output, text, mode=_MODE)
     document = read_metrics(text) if as_json else None  # a scrape does not pay for it
-    return Answer(document, lambda: None if to_file else write_page(None, text, mode=_MODE))
+    return Answer(document, lambda: None)

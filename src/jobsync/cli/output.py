@@ -108,9 +108,14 @@ def write_file(path: Path, data: bytes, *, mode: int | None = None, most: int = 
         raise CannotWrite(f"cannot write {visible(path, most=300)}: {visible(why)}") from None
 
 
+def is_stdout(path: Path | None) -> bool:
+    """Whether an output that was typed, or left out, means standard output."""
+    return path is None or str(path) == "-"
+
+
 def write_page(path: Path | None, text: str, *, mode: int) -> None:
-    """Write a text to a file with these permissions, whole or not at all, or to standard output (None or -)."""
-    if path is None or str(path) == "-":
+    """Write a text to a file with these permissions, whole or not at all, or to standard output."""
+    if path is None or is_stdout(path):
         write(text)
     else:
         write_file(path, text.encode(errors="replace"), mode=mode)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from jobsync.cli.command import TO_FILE, Answer, Json, command, option, said
-from jobsync.cli.output import write_page
+from jobsync.cli.output import is_stdout, write_page
 from jobsync.errors import UsageProblem
 from jobsync.watch.views.page import find_row, read_history, render_report
 from jobsync.wiring import Tools
@@ -24,7 +24,7 @@ def report(
     """Write one self-contained HTML page. What is wrong, runs with their items, failures, who was told."""
     if dealership is not None and tenant is not None:
         raise UsageProblem("--dealership and --tenant: a page is about one of them")
-    if as_json and str(output) == "-":
+    if as_json and is_stdout(output):
         raise UsageProblem("--json and -o -: standard output has room for one of the two; name a file for the page")
     with tools.transaction() as connection:
         seen, verdict = look(tools, connection, window=timedelta(days=days))
@@ -37,5 +37,5 @@ def report(
     page = render_report(seen, history, verdict, about=about)
     write_page(output, page, mode=0o640)  # names and errors are not for everybody on this host
     size = len(page.encode())
-    told = [] if str(output) == "-" else [f"{output}: {size // 1024} kB"]
+    told = [] if is_stdout(output) else [f"{output}: {size // 1024} kB"]
     return said({"file": str(output), "bytes": size}, *told)
